@@ -1,1 +1,28 @@
+//! What tests that break things need: histories of what clients saw, checkers that compare a
+//! history with what was promised, message bodies that prove where they come from, and processes
+//! that can be killed and never outlive the test.
+//!
+//! This crate never decides what a broker should do; it only records and compares. It is a
+//! development dependency of the other crates and never part of a binary that ships.
+//!
+//! A crash test runs in this order: [`Recorder`] while load runs and processes die ([`Process`]),
+//! then a drain with a group of its own, then [`check::check`] over the [`History`].
+
 #![forbid(unsafe_code)]
+
+mod body;
+pub mod check;
+mod event;
+mod history;
+mod ports;
+mod process;
+mod recorder;
+mod seed;
+
+pub use body::{Body, BodyError, MIN_BODY_SIZE, hash};
+pub use event::{Event, EventError, Group, Kind, Topic};
+pub use history::{History, HistoryError};
+pub use ports::{PortsError, free_offset};
+pub use process::{Process, ProcessError, Ready};
+pub use recorder::{Lane, Message, Op, Position, ProgressOp, Recorder};
+pub use seed::Seed;
