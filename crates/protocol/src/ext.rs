@@ -1,0 +1,283 @@
+//! The header fields of one request or response code, as text by name.
+//!
+//! [`ExtFields`] reads them where they are, [`ExtWriter`] writes them where they go. What the
+//! fields mean is said by [`crate::header`].
+
+use std::borrow::Cow;
+use std::iter;
+
+use crate::command::HeaderForm;
+use crate::json::{self, Scanner, Text};
+
+/// The fields of a decoded command. Every value is text, whatever it means.
+///
+/// Decoding the command has checked the bytes, so reading fields cannot fail. Values that JSON
+/// calls `null` and empty values of the binary form, which Java reads as null, count as absent.
+#[derive(Debug, Clone, Copy)]
+pub struct ExtFields<'a>(Source<'a>);
+
+#[derive(Debug, Clone, Copy)]
+enum Source<'a> {
+    /// A JSON object, from its brace on; empty if the command has none.
+    Json(&'a str),
+    /// Entries of a binary header.
+    Binary(&'a [u8]),
+    Owned(&'a [(String, String)]),
+}
+
+impl<'a> ExtFields<'a> {
+    /// No fields.
+    pub const EMPTY: ExtFields<'static> = ExtFields(Source::Owned(&[]));
+
+    pub(crate) fn json(object: &'a str) -> Self {
+        Self(Source::Json(object))
+    }
+
+    pub(crate) fn binary(block: &'a [u8]) -> Self {
+        Self(Source::Binary(block))
+    }
+
+    pub(crate) fn owned(pairs: &'a [(String, String)]) -> Self {
+        Self(Source::Owned(pairs))
+    }
+
+    /// The value of `key`; of the last one if the key is there twice, as in Java.
+    ///
+    /// Each call walks all fields: to read several, decode a [`Header`](crate::header::Header).
+    pub fn get(&self, key: &str) -> Option<Cow<'a, str>> {
+        let values = self.texts().filter(|(name, _)| name.to_cow() == key);
+        values.last().map(|(_, value)| value.to_cow())
+    }
+
+    /// Every key with its value, in the order of the wire, duplicates included.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        self.texts().map(|(key, value)| (key.to_cow(), value.to_cow()))
+    }
+
+    /// The same, not yet decoded.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (Text<'a>, Text<'a>)> + use<'a> {
+        let mut source = self.0;
+        let mut scanner = match source {
+            Source::Json(object) => Scanner::new(object),
+            _ => Scanner::new(""),
+        };
+        iter::from_fn(move || match &mut source {
+            Source::Json(_) => next_json(&mut scanner),
+            Source::Binary(block) => next_binary(block),
+            Source::Owned(pairs) => {
+                let ((key, value), rest) = pairs.split_first()?;
+                *pairs = rest;
+                Some((Text::Plain(key), Text::Plain(value)))
+            }
+        })
+    }
+}
+
+/// The next field with a value in an object that was scanned before.
+fn next_json<'a>(scanner: &mut Scanner<'a>) -> Option<(Text<'a>, Text<'a>)> {
+    // Both the opening brace and the comma stand before a member.
+    while scanner.take(b'{') || scanner.take(b',') {
+        if scanner.peek() == Some(b'}') {
+            return None;
+        }
+        let key = scanner.string().ok()?;
+        scanner.expect(b':', "").ok()?;
+        match scanner.peek()? {
+            b'"' => return Some((key, scanner.string().ok()?)),
+            b'{' | b'[' => scanner.skip_value(&mut { usize::MAX }).ok()?,
+            _ => match scanner.literal().ok()? {
+                "null" => {}
+                literal => return Some((key, Text::Plain(literal))),
+            },
+        }
+    }
+    None
+}
+
+/// The next entry with a value: i16 key length, key, i32 value length, value.
+fn next_binary<'a>(block: &mut &'a [u8]) -> Option<(Text<'a>, Text<'a>)> {
+    loop {
+        let (key, value) = binary_entry(block)?;
+        if !value.is_empty() {
+            return Some((Text::Bytes(key), Text::Bytes(value)));
+        }
+    }
+}
+
+/// Takes one entry from the front of `block`; `None` if there is no whole one.
+pub(crate) fn binary_entry<'a>(block: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let (length, rest) = block.split_first_chunk::<2>()?;
+    // A key without a name, or one with a negative length, is nobody's field.
+    let length = usize::try_from(i16::from_be_bytes(*length)).ok().filter(|&it| it > 0)?;
+    let (key, rest) = rest.split_at_checked(length)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+    let (value, rest) = rest.split_at_checked(length)?;
+    *block = rest;
+    Some((key, value))
+}
+
+/// Writes fields straight into a command that is being encoded.
+#[derive(Debug)]
+pub struct ExtWriter<'o>(Sink<'o>);
+
+#[derive(Debug)]
+enum Sink<'o> {
+    Json { out: &'o mut Vec<u8>, empty: bool },
+    Binary(&'o mut Vec<u8>),
+    Owned(&'o mut Vec<(String, String)>),
+}
+
+impl<'o> ExtWriter<'o> {
+    pub(crate) fn new(form: HeaderForm, out: &'o mut Vec<u8>) -> Self {
+        Self(match form {
+            HeaderForm::Json => Sink::Json { out, empty: true },
+            HeaderForm::Binary => Sink::Binary(out),
+        })
+    }
+
+    pub(crate) fn owned(pairs: &'o mut Vec<(String, String)>) -> Self {
+        Self(Sink::Owned(pairs))
+    }
+
+    /// Writes one field. A value of `None` writes nothing.
+    ///
+    /// Keys are at most 32,767 bytes long and not empty; the binary form has no room for others, and
+    /// such a field is left out.
+    pub fn field(&mut self, key: &str, value: impl FieldValue) {
+        value.with_text(|text| {
+            if let Some(text) = text {
+                self.text(key, text);
+            }
+        });
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        match &mut self.0 {
+            Sink::Json { out, empty } => {
+                if !*empty {
+                    out.push(b',');
+                }
+                *empty = false;
+                json::write_string(out, key);
+                out.push(b':');
+                json::write_string(out, value);
+            }
+            Sink::Binary(out) => {
+                let lengths = (i16::try_from(key.len()), i32::try_from(value.len()));
+                if let (Ok(key_length @ 1..), Ok(value_length)) = lengths {
+                    out.extend_from_slice(&key_length.to_be_bytes());
+                    out.extend_from_slice(key.as_bytes());
+                    out.extend_from_slice(&value_length.to_be_bytes());
+                    out.extend_from_slice(value.as_bytes());
+                }
+            }
+            Sink::Owned(pairs) => pairs.push((key.to_owned(), value.to_owned())),
+        }
+    }
+}
+
+/// A value that can be a field: text, a number, a truth value, or an [`Option`] of one.
+pub trait FieldValue {
+    /// Calls `use_text` with the value as text, or with `None` if there is no value.
+    fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R;
+}
+
+impl FieldValue for str {
+    fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R {
+        use_text(Some(self))
+    }
+}
+
+impl FieldValue for String {
+    fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R {
+        use_text(Some(self))
+    }
+}
+
+impl FieldValue for Cow<'_, str> {
+    fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R {
+        use_text(Some(self))
+    }
+}
+
+impl FieldValue for bool {
+    fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R {
+        use_text(Some(if *self { "true" } else { "false" }))
+    }
+}
+
+impl<T: FieldValue> FieldValue for Option<T> {
+    fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R {
+        match self {
+            Some(value) => value.with_text(use_text),
+            None => use_text(None),
+        }
+    }
+}
+
+impl<T: FieldValue + ?Sized> FieldValue for &T {
+    fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R {
+        (*self).with_text(use_text)
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl FieldValue for $number {
+            fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R {
+                #[allow(unused_comparisons, reason = "also made for unsigned numbers")]
+                let negative = *self < 0;
+                decimal(negative, u64::from(self.abs_diff(0)), |text| use_text(Some(text)))
+            }
+        }
+    )*};
+}
+
+numbers!(i32, i64, u32, u64);
+
+/// Decimal digits without an allocation.
+pub(crate) fn decimal<R>(negative: bool, mut value: u64, use_text: impl FnOnce(&str) -> R) -> R {
+    let mut digits = [b'-'; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(value % 10).unwrap_or_default();
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    // Twenty places hold u64::MAX, or the minus and nineteen digits of i64::MIN.
+    at -= usize::from(negative);
+    use_text(std::str::from_utf8(&digits[at..]).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_does() {
+        let mut pairs = Vec::new();
+        let mut writer = ExtWriter::owned(&mut pairs);
+        writer.field("a", i64::MIN);
+        writer.field("b", u64::MAX);
+        writer.field("c", -1_i32);
+        writer.field("d", 0_u32);
+        writer.field("e", None::<i32>);
+        writer.field("f", Some(true));
+        let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(values, [&*i64::MIN.to_string(), &*u64::MAX.to_string(), "-1", "0", "true"]);
+    }
+
+    #[test]
+    fn json_values_that_are_not_text_are_read_where_it_can_mean_something() {
+        let ext = ExtFields::json(r#"{"a":1,"b":null,"c":{"x":[1]},"d":true,"a":"last"}"#);
+        assert_eq!(ext.get("a").as_deref(), Some("last"));
+        assert_eq!(ext.get("b"), None);
+        assert_eq!(ext.get("c"), None);
+        assert_eq!(ext.get("d").as_deref(), Some("true"));
+        assert_eq!(ext.iter().count(), 3);
+    }
+}

@@ -1,0 +1,428 @@
+//! A scanner for JSON command headers, and the writer of their strings.
+//!
+//! Hand-written because a header is decoded for every message: it borrows, does not allocate, and
+//! knows the flat shape. It reads standard JSON only; bodies, which come in other dialects, are read
+//! by `serde_json`.
+
+use std::borrow::Cow;
+
+/// Deepest nesting of values that are skipped; nobody sends any.
+const MAX_DEPTH: u32 = 32;
+
+/// Why text is not a JSON header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} at byte {at} of the header")]
+pub struct JsonError {
+    /// What was expected, or is over a limit.
+    pub reason: &'static str,
+    /// Where, in bytes from the start of the header.
+    pub at: usize,
+}
+
+/// A string as it stands in a header: decoded only when somebody wants it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Text<'a> {
+    /// As it is.
+    Plain(&'a str),
+    /// With JSON escapes that were checked when it was scanned.
+    Escaped(&'a str),
+    /// From a binary header; invalid UTF-8 is replaced, as Java does.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Text<'a> {
+    /// The decoded string; allocates only for escapes and invalid UTF-8.
+    pub(crate) fn to_cow(self) -> Cow<'a, str> {
+        match self {
+            Text::Plain(text) => Cow::Borrowed(text),
+            Text::Escaped(text) => Cow::Owned(unescape(text)),
+            Text::Bytes(bytes) => String::from_utf8_lossy(bytes),
+        }
+    }
+}
+
+/// Walks over JSON text, value by value.
+pub(crate) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn fail<T>(&self, reason: &'static str) -> Result<T, JsonError> {
+        Err(JsonError { reason, at: self.at })
+    }
+
+    /// The next byte that is not white space, without taking it.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.text.as_bytes().get(self.at).copied() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                other => return other,
+            }
+        }
+    }
+
+    /// Takes `byte` if it comes next.
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
+        let taken = self.peek() == Some(byte);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    /// Takes `byte`, which has to come next.
+    pub(crate) fn expect(&mut self, byte: u8, reason: &'static str) -> Result<(), JsonError> {
+        if self.take(byte) { Ok(()) } else { self.fail(reason) }
+    }
+
+    /// Takes a string with its quotes.
+    pub(crate) fn string(&mut self) -> Result<Text<'a>, JsonError> {
+        self.expect(b'"', "expected a string")?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let Some(found) = find_quote_or_escape(rest) else {
+                return self.fail("unfinished string");
+            };
+            self.at += found;
+            if rest[found] == b'"' {
+                let text = self.text.get(start..self.at).unwrap_or_default();
+                self.at += 1;
+                return Ok(if escaped { Text::Escaped(text) } else { Text::Plain(text) });
+            }
+            escaped = true;
+            self.at += match rest.get(found + 1) {
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                Some(b'u') if hex4(rest.get(found + 2..)).is_some() => 6,
+                _ => return self.fail("unknown escape"),
+            };
+        }
+    }
+
+    /// Takes a number or a word (`true`, `false`, `null`) and returns it as it stands.
+    pub(crate) fn literal(&mut self) -> Result<&'a str, JsonError> {
+        self.peek();
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let bytes = rest.as_bytes();
+        let length = match bytes.first() {
+            Some(b'a'..=b'z') => bytes.iter().take_while(|byte| byte.is_ascii_lowercase()).count(),
+            _ => number_length(bytes),
+        };
+        let literal = &rest[..length];
+        if literal.is_empty()
+            || (bytes[0].is_ascii_lowercase() && !matches!(literal, "true" | "false" | "null"))
+        {
+            return self.fail("expected a value");
+        }
+        self.at += length;
+        Ok(literal)
+    }
+
+    /// Takes any value. `members` counts down the object members that may still come.
+    pub(crate) fn skip_value(&mut self, members: &mut usize) -> Result<(), JsonError> {
+        // One bit per open bracket: set for an object. A value may be as deep as a hostile peer
+        // likes, so no recursion.
+        let (mut open, mut depth) = (0_u32, 0_u32);
+        loop {
+            match self.peek() {
+                Some(b'"') => drop(self.string()?),
+                Some(bracket @ (b'{' | b'[')) => {
+                    if depth == MAX_DEPTH {
+                        return self.fail("nested too deep");
+                    }
+                    self.at += 1;
+                    open = open << 1 | u32::from(bracket == b'{');
+                    depth += 1;
+                    if !self.take(if bracket == b'{' { b'}' } else { b']' }) {
+                        self.member_name(open, members)?;
+                        continue;
+                    }
+                    open >>= 1;
+                    depth -= 1;
+                }
+                _ => drop(self.literal()?),
+            }
+            // A value ended: close what it ends, then go on with the next member or element.
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                if self.take(b',') {
+                    self.member_name(open, members)?;
+                    break;
+                }
+                let bracket = if open & 1 == 1 { b'}' } else { b']' };
+                self.expect(bracket, "expected a comma or the end of a value")?;
+                open >>= 1;
+                depth -= 1;
+            }
+        }
+    }
+
+    /// Takes the name of a member if the innermost bracket is that of an object.
+    fn member_name(&mut self, open: u32, members: &mut usize) -> Result<(), JsonError> {
+        if open & 1 == 0 {
+            return Ok(());
+        }
+        self.count_member(members)?;
+        self.string()?;
+        self.expect(b':', "expected a colon")
+    }
+
+    /// Counts one more member of an object.
+    pub(crate) fn count_member(&self, members: &mut usize) -> Result<(), JsonError> {
+        match members.checked_sub(1) {
+            Some(left) => *members = left,
+            None => return self.fail("too many fields"),
+        }
+        Ok(())
+    }
+}
+
+/// Length of the JSON number at the start of `bytes`; 0 if there is none.
+fn number_length(bytes: &[u8]) -> usize {
+    let digits = |from: usize| {
+        bytes.get(from..).unwrap_or_default().iter().take_while(|b| b.is_ascii_digit()).count()
+    };
+    let mut length = usize::from(bytes.first() == Some(&b'-'));
+    let whole = digits(length);
+    if whole == 0 {
+        return 0;
+    }
+    length += whole;
+    if bytes.get(length) == Some(&b'.') {
+        let fraction = digits(length + 1);
+        if fraction == 0 {
+            return 0;
+        }
+        length += 1 + fraction;
+    }
+    if let Some(b'e' | b'E') = bytes.get(length) {
+        let sign = usize::from(matches!(bytes.get(length + 1), Some(b'+' | b'-')));
+        let exponent = digits(length + 1 + sign);
+        if exponent == 0 {
+            return 0;
+        }
+        length += 1 + sign + exponent;
+    }
+    length
+}
+
+/// Position of the first `"` or `\`, eight bytes at a time: strings are most of a header.
+fn find_quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (chunks, tail) = bytes.as_chunks::<8>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zero_bytes(word ^ (ONES * u64::from(b'"')))
+            | zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            // The lowest set bit is exact; only bits above a match can be wrong.
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let rest = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(bytes.len() - tail.len() + rest)
+}
+
+/// The number of four hexadecimal digits at the start of `bytes`.
+fn hex4(bytes: Option<&[u8]>) -> Option<u32> {
+    let digits = bytes?.first_chunk::<4>()?;
+    digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
+}
+
+/// Resolves escapes. Halves of surrogate pairs that stand alone become U+FFFD.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        out.push_str(before);
+        let mut after = escape.chars();
+        let plain = match after.next() {
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => {
+                let (unit, tail) = utf16_escape(after.as_str());
+                out.push(unit);
+                rest = tail;
+                continue;
+            }
+            Some(other) => other,
+            None => break,
+        };
+        out.push(plain);
+        rest = after.as_str();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The character of `XXXX` or `XXXX\uXXXX` at the start of `text`, and what follows.
+fn utf16_escape(text: &str) -> (char, &str) {
+    let Some(first) = hex4(Some(text.as_bytes())) else {
+        return (char::REPLACEMENT_CHARACTER, "");
+    };
+    let tail = &text[4..];
+    if let (0xd800..=0xdbff, Some(second)) = (first, tail.strip_prefix("\\u"))
+        && let Some(low @ 0xdc00..=0xdfff) = hex4(Some(second.as_bytes()))
+    {
+        let code = 0x1_0000 + ((first - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), &second[4..]);
+    }
+    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), tail)
+}
+
+/// Appends `text` as a JSON string with its quotes.
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut written = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[written..index]);
+        written = index + 1;
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => {
+                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&digits);
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[written..]);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn skip(text: &str) -> Result<usize, JsonError> {
+        let mut scanner = Scanner::new(text);
+        scanner.skip_value(&mut 100).map(|()| scanner.position())
+    }
+
+    #[test]
+    fn values_of_any_shape_are_skipped_to_their_end() {
+        for text in [
+            "1",
+            "-0.5e+3",
+            "true",
+            "null",
+            r#""a\"b""#,
+            "[]",
+            "{}",
+            "[1,[2,{\"a\":{}}],3]",
+            "{ \"a\" : [ { } , [ ] ] , \"b\" : null }",
+        ] {
+            assert_eq!(skip(text), Ok(text.len()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in [
+            "",
+            "[",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "[1 2]",
+            "tru",
+            "nul",
+            "-",
+            "1.",
+            "1e",
+            "\"a",
+            r#""\q""#,
+            r#""\u12g4""#,
+            "{\"a\":1]",
+            "[}",
+        ] {
+            assert!(skip(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded_without_using_the_stack() {
+        assert!(skip(&"[".repeat(10_000)).is_err());
+        assert!(skip(&format!("{}{}", "[".repeat(32), "]".repeat(32))).is_ok());
+        let objects = "{\"a\":".repeat(10_000);
+        assert_eq!(skip(&objects).map_err(|error| error.reason), Err("nested too deep"));
+    }
+
+    #[test]
+    fn surrogates_are_joined_and_halves_replaced() {
+        assert_eq!(unescape(r"a\ud83d\ude00b"), "a\u{1f600}b");
+        assert_eq!(unescape(r"\ud83dx"), "\u{fffd}x");
+        assert_eq!(unescape(r"\ud83d\u0041"), "\u{fffd}A");
+        assert_eq!(unescape(r"\u0001\n\/\\"), "\u{1}\n/\\");
+    }
+
+    proptest! {
+        #[test]
+        fn written_strings_are_read_back(text: String, after: String) {
+            let mut bytes = Vec::new();
+            write_string(&mut bytes, &text);
+            let length = bytes.len();
+            bytes.extend_from_slice(after.as_bytes());
+            let written = String::from_utf8(bytes).unwrap();
+            let mut scanner = Scanner::new(&written);
+            prop_assert_eq!(scanner.string().unwrap().to_cow(), text.as_str());
+            prop_assert_eq!(scanner.position(), length);
+        }
+
+        #[test]
+        fn whatever_serde_json_accepts_is_skipped(value in any_json()) {
+            let text = value.to_string();
+            prop_assert_eq!(skip(&text), Ok(text.len()));
+        }
+
+        #[test]
+        fn any_text_is_skipped_or_refused(text: String) {
+            let _ = skip(&text);
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((any::<String>(), inner), 0..5)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+}
