@@ -18,6 +18,7 @@ mod ports;
 mod process;
 mod recorder;
 mod seed;
+mod wire;
 
 pub use body::{Body, BodyError, MIN_BODY_SIZE, hash};
 pub use event::{Event, EventError, Group, Kind, Topic};
@@ -26,3 +27,4 @@ pub use ports::{PortsError, free_offset};
 pub use process::{Process, ProcessError, Ready};
 pub use recorder::{Lane, Message, Op, Position, ProgressOp, Recorder};
 pub use seed::Seed;
+pub use wire::{Wire, WireError, request};
