@@ -1,0 +1,46 @@
+//! The grammar of the command line: noun, then verb.
+
+use clap::{Parser, Subcommand};
+
+use crate::bench::BenchCommand;
+use crate::output::Format;
+
+/// Administration and load tool of RocketKube.
+///
+/// Works with every broker that speaks RocketMQ's remoting protocol.
+#[derive(Debug, Parser)]
+#[command(name = "rkctl", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// How results are written to stdout
+    #[arg(long, short = 'o', global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure a broker under load
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_output_flag_may_come_last() {
+        let cli = Cli::try_parse_from(["rkctl", "bench", "produce", "-o", "json"]).unwrap();
+        assert_eq!(cli.output, Format::Json);
+    }
+}

@@ -1,0 +1,68 @@
+//! What a person meets who calls `rkctl` with too little or with nonsense.
+
+use assert_cmd::Command;
+
+fn rkctl(args: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("rkctl").expect("the binary is built with this test");
+    command.args(args);
+    command
+}
+
+fn stderr_of_failure(args: &[&str], code: i32) -> String {
+    let assert = rkctl(args).assert().failure().code(code);
+    String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+}
+
+#[test]
+fn help_names_every_command_and_succeeds() {
+    let assert = rkctl(&["--help"]).assert().success();
+    let help = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(help.contains("bench"), "{help}");
+}
+
+#[test]
+fn help_of_the_load_tool_explains_both_loops() {
+    let assert = rkctl(&["bench", "produce", "--help"]).assert().success();
+    let help = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    for flag in ["--connections", "--in-flight", "--rate", "--size", "--batch", "--server-pid"] {
+        assert!(help.contains(flag), "{flag} is missing in {help}");
+    }
+}
+
+#[test]
+fn a_wrong_flag_is_a_usage_error_that_shows_the_right_one() {
+    let stderr = stderr_of_failure(&["bench", "produce", "--conections", "4"], 2);
+    assert!(stderr.contains("--connections"), "{stderr}");
+}
+
+#[test]
+fn values_out_of_range_say_what_may_be_written() {
+    for (flag, value, hint) in [
+        ("--size", "8", "from 40"),
+        ("--in-flight", "0", "from 1 to 65536"),
+        ("--duration", "10", "500ms, 10s, 2m or 1h"),
+        ("--rate", "-5", "as 20000"),
+        ("--batch", "many", "from 1 to 10000"),
+    ] {
+        let stderr = stderr_of_failure(&["bench", "produce", &format!("{flag}={value}")], 2);
+        assert!(stderr.contains(hint), "{flag} {value}: {stderr}");
+    }
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_named() {
+    let stderr = stderr_of_failure(&["bench", "produce", "--broker", "127.0.0.1:1"], 1);
+    assert!(stderr.contains("cannot reach a broker at 127.0.0.1:1"), "{stderr}");
+}
+
+#[test]
+fn an_echo_run_reports_in_json() {
+    let args = ["bench", "echo", "-m", "2000", "-c", "2", "-w", "8", "-o", "json"];
+    let assert = rkctl(&args).assert().success();
+    let report: serde_json::Value =
+        serde_json::from_slice(&assert.get_output().stdout).expect("stdout is JSON only");
+    assert_eq!(report["workload"], "echo");
+    assert_eq!(report["messages"], 2000);
+    assert_eq!(report["errors"].as_array().map(Vec::len), Some(0));
+    assert!(report["latencyUs"]["p99"].as_f64().is_some_and(|p99| p99 > 0.0));
+}
