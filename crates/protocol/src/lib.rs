@@ -6,19 +6,27 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+pub mod batch;
 pub mod code;
 pub mod command;
 mod ext;
 pub mod frame;
 mod head;
 pub mod header;
+pub mod id;
 mod json;
+pub mod message;
+pub mod names;
 pub mod peer;
+pub mod record;
 
 pub use code::{RequestCode, ResponseCode};
 pub use command::{Command, DecodeError, HeaderForm, Request, Response};
 pub use ext::{ExtFields, ExtWriter, FieldValue};
 pub use frame::FrameError;
 pub use header::{Header, HeaderError, NoHeader};
+pub use id::{OffsetMessageId, UniqueId};
 pub use json::JsonError;
+pub use message::Properties;
 pub use peer::{Language, version};
+pub use record::{Record, RecordMut, RecordView};

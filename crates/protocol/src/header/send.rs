@@ -20,13 +20,13 @@ pub struct SendMessage<'a> {
     pub default_topic_queues: i32,
     /// Queue; negative if the broker shall choose; `e`, `queueId`.
     pub queue_id: i32,
-    /// System flags, bits as in records; `f`, `sysFlag`.
+    /// System flags, see [`sys_flag`](crate::record::sys_flag); `f`, `sysFlag`.
     pub sys_flag: i32,
     /// When the message was made, in milliseconds by the client's clock; `g`, `bornTimestamp`.
     pub born_timestamp: i64,
     /// Flags of the application, kept as they are; `h`, `flag`.
     pub flag: i32,
-    /// Properties in their string form; `i`, `properties`.
+    /// Properties in their string form, see [`Properties`](crate::Properties); `i`, `properties`.
     pub properties: Option<Str<'a>>,
     /// How often the message was tried before; sends to retry topics only; `j`, `reconsumeTimes`.
     pub reconsume_times: Option<i32>,
