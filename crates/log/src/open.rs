@@ -1,0 +1,192 @@
+//! The steps of opening, in the order that makes each safe to be killed in.
+
+use std::{fs, sync::Arc};
+
+use crate::{
+    append::Position,
+    core::Core,
+    damage::{Damage, DamageList},
+    directory::Directory,
+    epochs::Epochs,
+    error::LogError,
+    files,
+    flush::Flusher,
+    frame::{FRAME_ALIGN, Seal, StoreId},
+    identity,
+    machine::Machine,
+    options::Options,
+    positions::Positions,
+    progress::ProgressFile,
+    recovery::{End, Recovery, Walk},
+    scan,
+    segment::{SEGMENT_HEADER, Segment, SegmentHeader, Segments, allocate},
+    space::Space,
+};
+
+/// Everything a log is made of, before its threads run.
+pub(crate) struct Opened<M> {
+    pub(crate) core: Core,
+    pub(crate) machine: M,
+    pub(crate) position: Position,
+    pub(crate) progress: ProgressFile,
+    pub(crate) recovery: Recovery,
+}
+
+/// The files of one log while it is being opened.
+struct Opening {
+    options: Options,
+    directory: Directory,
+    id: StoreId,
+    seal: Seal,
+    epochs: Epochs,
+    segments: Vec<Arc<Segment>>,
+}
+
+pub(crate) fn open<M: Machine>(
+    options: Options,
+    mut machine: M,
+    resume: u64,
+) -> Result<Opened<M>, LogError> {
+    options.check()?;
+    let directory = Directory::lock(&options.dir, options.faults.clone())?;
+    let found = files::list(&directory)?;
+    let id = identity::open(&directory, !found.is_empty())?;
+    let seal = Seal::new(id);
+    let epochs = Epochs::load(&directory, seal)?;
+    let (mut progress, before) = ProgressFile::open(&directory, seal)?;
+    let (segments, damaged) = files::open(&found, id, resume)?;
+    let mut opening = Opening { options, directory, id, seal, epochs, segments };
+    let durable = before.map_or(0, |progress| progress.durable);
+    if opening.segments.is_empty() {
+        opening.add_segment(resume.max(durable))?;
+    }
+    let walk = Walk::new(&opening.segments, &mut machine, &mut opening.epochs, seal, durable);
+    let mut end = walk.run(resume);
+    let headers = damaged.iter().map(|&index| &opening.segments[index]);
+    end.damage.extend(headers.map(|s| Damage::new(s, s.start..s.first_frame())));
+
+    let active = opening.enter(&mut end)?;
+    let torn = opening.clear_behind(active, end.offset)?;
+    opening.flush_from(durable.min(end.offset))?;
+    let epoch = opening.begin_epoch(&end)?;
+    progress.mark(end.offset, false)?;
+
+    let start = opening.segments[0].start;
+    let recovery = Recovery {
+        start,
+        end: end.offset,
+        walked: resume.max(opening.segments[0].first_frame()).min(end.offset)..end.offset,
+        items: end.items,
+        torn,
+        damage: end.damage.clone(),
+        clean: before.is_some_and(|progress| progress.clean),
+        same_boot: before.is_some_and(|progress| progress.same_boot()),
+        epoch,
+    };
+    let chain = end.chain.map(|chain| (chain.number, chain.previous));
+    // Where no frame is left to tell, a number that no frame below can have reached.
+    let (number, previous) = chain.unwrap_or((end.offset / FRAME_ALIGN, 0));
+    let position = Position {
+        segment: Arc::clone(&opening.segments[active]),
+        end: end.offset,
+        number,
+        previous,
+    };
+    let core = opening.into_core(epoch, end);
+    Ok(Opened { core, machine, position, progress, recovery })
+}
+
+impl Opening {
+    /// Makes a segment of zeros at the end of the list.
+    fn add_segment(&mut self, start: u64) -> Result<(), LogError> {
+        let header = SegmentHeader {
+            id: self.id,
+            start: start.next_multiple_of(SEGMENT_HEADER),
+            size: self.options.segment_size,
+            epoch: self.epochs.newest(),
+        };
+        let segment = Segment::create(&self.directory, header, &self.options.faults)?;
+        self.segments.push(Arc::new(segment));
+        Ok(())
+    }
+
+    /// The segment in which the log goes on, whole again; made where the file is lost.
+    fn enter(&mut self, end: &mut End) -> Result<usize, LogError> {
+        let active = if let Some(active) = end.segment {
+            active
+        } else {
+            self.add_segment(end.offset)?;
+            let last = self.segments.len() - 1;
+            end.offset = self.segments[last].first_frame();
+            last
+        };
+        let segment = &self.segments[active];
+        let length = segment.file.metadata().map_err(LogError::io("look at", &segment.path))?.len();
+        if length < segment.size {
+            allocate(&segment.file, segment.size)
+                .and_then(|()| segment.file.sync_all())
+                .map_err(LogError::io("allocate", &segment.path))?;
+        }
+        Ok(active)
+    }
+
+    /// Zeroes what a torn write left behind the end, and deletes the segments behind it, in which
+    /// there is no valid frame. Gives the range that held anything.
+    fn clear_behind(
+        &mut self,
+        active: usize,
+        end: u64,
+    ) -> Result<Option<std::ops::Range<u64>>, LogError> {
+        let segment = &self.segments[active];
+        let torn = scan::clear(segment, end).map_err(LogError::io("clear", &segment.path))?;
+        if torn.is_some() {
+            segment.flush(&self.options.faults)?;
+        }
+        let later = self.segments.split_off(active + 1);
+        for segment in &later {
+            fs::remove_file(&segment.path).map_err(LogError::io("delete", &segment.path))?;
+        }
+        if !later.is_empty() {
+            self.directory.sync(&self.directory.segments())?;
+        }
+        Ok(torn.map(|last| end..last))
+    }
+
+    /// What a killed process left to the kernel counts only once it is on disk.
+    fn flush_from(&self, durable: u64) -> Result<(), LogError> {
+        let from = self.segments.partition_point(|segment| segment.end() < durable);
+        self.segments[from..].iter().try_for_each(|segment| segment.flush(&self.options.faults))
+    }
+
+    /// Notes the new epoch before any frame of it can exist.
+    fn begin_epoch(&mut self, end: &End) -> Result<u64, LogError> {
+        let last = end.chain.map_or(0, |chain| chain.epoch);
+        let epoch = self.epochs.newest().max(last) + 1;
+        self.epochs.begin(epoch, end.offset);
+        self.epochs.trim(self.segments[0].start);
+        self.epochs.save(&self.directory, self.seal)?;
+        Ok(epoch)
+    }
+
+    fn into_core(self, epoch: u64, end: End) -> Core {
+        let start = self.segments[0].start;
+        let next = self.segments.last().map_or(0, |segment| segment.end());
+        Core {
+            directory: self.directory,
+            id: self.id,
+            seal: self.seal,
+            epoch,
+            segment_size: self.options.segment_size,
+            flush_mode: self.options.flush,
+            flush_interval: self.options.flush_interval,
+            faults: self.options.faults,
+            segments: Segments::new(self.segments),
+            positions: Positions::new(start, end.offset),
+            damage: DamageList::new(end.damage),
+            flusher: Flusher::default(),
+            space: Space::new(next),
+            on_confirmed: self.options.on_confirmed,
+            on_failure: self.options.on_failure,
+        }
+    }
+}

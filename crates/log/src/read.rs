@@ -1,0 +1,179 @@
+//! Reading any retained part of the log: bytes, file ranges, items.
+//!
+//! Nothing that fails its checksum leaves here. What this process wrote or walked is trusted to
+//! the page cache; anything else is verified, a chunk at a time, when it is first touched.
+
+use std::{fs::File, ops::Range, sync::Arc};
+
+use crate::{
+    core::Core,
+    damage::Damage,
+    error::ReadError,
+    frame::{FRAME_ALIGN, FrameHeader},
+    machine::{Item, Items},
+    reader::{Frame, Reader},
+    scan,
+    segment::Segment,
+    verify::CHUNK,
+};
+
+/// Bytes of a segment file; deleting the segment does not end it.
+#[derive(Debug, Clone)]
+pub struct FileRange {
+    pub file: Arc<File>,
+    /// Byte position in the file.
+    pub position: u64,
+    pub length: u32,
+}
+
+impl Core {
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let range = offset..offset.saturating_add(buffer.len() as u64);
+        let segment = self.readable(&range)?;
+        match segment.read(offset, buffer) {
+            Ok(read) if read == buffer.len() => Ok(()),
+            Ok(_) => Err(damaged(Damage::new(&segment, range))),
+            Err(source) => Err(ReadError::Io { path: segment.path.clone(), source }),
+        }
+    }
+
+    pub(crate) fn file_range(&self, offset: u64, length: u32) -> Result<FileRange, ReadError> {
+        let segment = self.readable(&(offset..offset.saturating_add(length.into())))?;
+        let position = offset - segment.start;
+        Ok(FileRange { file: Arc::clone(&segment.file), position, length })
+    }
+
+    /// The segment that holds the whole range, once all of it may be served.
+    fn readable(&self, range: &Range<u64>) -> Result<Arc<Segment>, ReadError> {
+        let out_of_range = || ReadError::OutOfRange {
+            offset: range.start,
+            length: range.end - range.start,
+            start: self.positions.start(),
+            end: self.positions.appended(),
+        };
+        if range.end > self.positions.appended() {
+            return Err(out_of_range());
+        }
+        let segment = self.segments.find(range.start).ok_or_else(out_of_range)?;
+        if range.end > segment.end() {
+            return Err(out_of_range());
+        }
+        self.verify(&segment, range);
+        self.damage.inside(range).map_or(Ok(segment), |damage| Err(damaged(damage)))
+    }
+
+    /// Verifies the chunks of a range that nobody has looked at since the start.
+    fn verify(&self, segment: &Segment, range: &Range<u64>) {
+        let positions = range.start - segment.start..range.end - segment.start;
+        let mut reader = None;
+        while let Some(chunk) = segment.chunks.unverified(&positions) {
+            let reader = reader.get_or_insert_with(|| Reader::new(self.seal));
+            let from = segment.start + chunk * CHUNK;
+            self.verify_frames(segment, reader, from..(from + CHUNK).min(segment.end()));
+            segment.chunks.set(chunk);
+        }
+    }
+
+    /// Notes the damage among the frames that touch the range.
+    fn verify_frames(&self, segment: &Segment, reader: &mut Reader, range: Range<u64>) {
+        let end = range.end.min(self.positions.appended());
+        let mut at = frame_start(segment, reader, range.start);
+        while at < end {
+            match self.frame_or_damage(segment, reader, at) {
+                Step::Frame(frame) => at = frame.header.end(),
+                Step::Rest => break,
+                Step::Damage(damage) => {
+                    at = damage.range.end;
+                    self.damage.add(damage);
+                }
+            }
+        }
+    }
+
+    /// Visits the items that start in the range.
+    pub(crate) fn walk(
+        &self,
+        range: Range<u64>,
+        f: &mut dyn FnMut(Item<'_>),
+    ) -> Result<(), ReadError> {
+        let range = range.start..range.end.min(self.positions.appended());
+        let mut reader = Reader::new(self.seal);
+        for segment in self.segments.overlapping(&range) {
+            let mut at = frame_start(&segment, &mut reader, range.start);
+            while at < range.end.min(segment.end()) {
+                match self.frame_or_damage(&segment, &mut reader, at) {
+                    Step::Frame(frame) => {
+                        Items::new(frame.payload, frame.header.payload_start())
+                            .filter(|item| range.contains(&item.offset))
+                            .for_each(&mut *f);
+                        at = frame.header.end();
+                    }
+                    Step::Rest => break,
+                    // Found on the way to the first frame of the range.
+                    Step::Damage(damage) if damage.range.end <= range.start => {
+                        at = damage.range.end;
+                    }
+                    Step::Damage(damage) => {
+                        self.damage.add(damage.clone());
+                        return Err(damaged(damage));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is at the end of a frame.
+    fn frame_or_damage<'r>(&self, segment: &Segment, reader: &'r mut Reader, at: u64) -> Step<'r> {
+        if reader.frame(segment, at).is_some() {
+            // Asked twice, because a frame returned from a branch would be borrowed in all.
+            return reader.frame(segment, at).map_or(Step::Rest, Step::Frame);
+        }
+        let appended = self.positions.appended();
+        let rest = at + FRAME_ALIGN..segment.end().min(appended);
+        let whole = |r: &mut Reader, h: FrameHeader| r.frame(segment, h.start).is_some();
+        let lost = match scan::headers(segment, reader, rest, whole) {
+            Some(next) => at..next.start,
+            None if appended <= segment.end() => at..appended,
+            None if self.ends_at(segment, reader, at) => return Step::Rest,
+            None => at..segment.end(),
+        };
+        Step::Damage(Damage::new(segment, lost))
+    }
+
+    /// Whether the last frame of a full segment ends at `at`: then the first of the next segment
+    /// follows it. Where that one is lost too, only zeros speak for it.
+    fn ends_at(&self, segment: &Segment, reader: &mut Reader, at: u64) -> bool {
+        let last = scan::last_header(segment, reader, at, |header| header.end() == at);
+        let next = self.segments.find(segment.end());
+        let first = next.and_then(|next| reader.header(&next, next.first_frame()));
+        match (last, first) {
+            (Some((last, crc)), Some((first, _))) => {
+                first.number == last.number + 1 && first.previous == crc
+            }
+            _ => scan::is_zero(segment, reader, at..segment.end()),
+        }
+    }
+}
+
+/// What a walk meets.
+enum Step<'r> {
+    Frame(Frame<'r>),
+    /// Nothing more in this segment.
+    Rest,
+    Damage(Damage),
+}
+
+/// Start of the frame that covers `offset`; where that is lost, end of the last one before it.
+fn frame_start(segment: &Segment, reader: &mut Reader, offset: u64) -> u64 {
+    let first = segment.first_frame();
+    if offset <= first {
+        return first;
+    }
+    let last = scan::last_header(segment, reader, offset + 1, |_| true);
+    last.map_or(first, |(last, _)| if last.end() > offset { last.start } else { last.end() })
+}
+
+fn damaged(damage: Damage) -> ReadError {
+    ReadError::Damaged { path: damage.path, range: damage.range }
+}
