@@ -21,6 +21,8 @@ macro_rules! headers {
         }
 
         impl<'a> $crate::header::Header<'a> for $name $(<$life>)? {
+            const FIELDS: &'static [&'static str] = &[$($wire),*];
+
             fn decode(
                 ext: &$crate::ext::ExtFields<'a>,
             ) -> Result<Self, $crate::header::HeaderError> {
@@ -41,15 +43,30 @@ macro_rules! headers {
     )*};
 }
 
+mod admin;
+mod client;
+mod namesrv;
+mod offset;
+mod pop;
+mod pull;
 mod send;
 
-pub use send::{SendMessage, SendMessageV1, SendReceipt};
+pub use admin::*;
+pub use client::*;
+pub use namesrv::*;
+pub use offset::*;
+pub use pop::*;
+pub use pull::*;
+pub use send::*;
 
 /// Text of a field: borrowed from the frame unless JSON escapes had to be resolved.
 pub type Str<'a> = Cow<'a, str>;
 
 /// The fields of one request or response code.
 pub trait Header<'a>: Sized {
+    /// Names of its fields on the wire, in the order they are written.
+    const FIELDS: &'static [&'static str];
+
     /// Reads the header in one pass over the fields. Unknown fields are ignored, of a field that
     /// comes twice the last counts.
     ///
@@ -88,6 +105,8 @@ pub enum HeaderError {
 pub struct NoHeader;
 
 impl<'a> Header<'a> for NoHeader {
+    const FIELDS: &'static [&'static str] = &[];
+
     fn decode(_: &ExtFields<'a>) -> Result<Self, HeaderError> {
         Ok(Self)
     }

@@ -4,6 +4,28 @@
 use super::{Header, HeaderError, Str, field};
 use crate::ext::{ExtFields, ExtWriter};
 
+/// Names of the fields in 310, 320 and 325.
+const SHORT_NAMES: [&str; 14] =
+    ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"];
+
+/// Names of the same fields in 10 and 324.
+const LONG_NAMES: [&str; 14] = [
+    "producerGroup",
+    "topic",
+    "defaultTopic",
+    "defaultTopicQueueNums",
+    "queueId",
+    "sysFlag",
+    "bornTimestamp",
+    "flag",
+    "properties",
+    "reconsumeTimes",
+    "unitMode",
+    "maxReconsumeTimes",
+    "batch",
+    "bname",
+];
+
 /// Header of every kind of send, read from long names (10, 324) and one-letter names (310, 320, 325)
 /// alike; written with one-letter names.
 ///
@@ -42,6 +64,8 @@ pub struct SendMessage<'a> {
 }
 
 impl<'a> Header<'a> for SendMessage<'a> {
+    const FIELDS: &'static [&'static str] = &SHORT_NAMES;
+
     fn decode(ext: &ExtFields<'a>) -> Result<Self, HeaderError> {
         // One slot per letter from `a` to `n`.
         let mut found = [None; 14];
@@ -69,30 +93,27 @@ impl<'a> Header<'a> for SendMessage<'a> {
     }
 
     fn encode(&self, ext: &mut ExtWriter<'_>) {
-        self.encode_with(ext, |letter, _| letter);
+        self.encode_with(ext, &SHORT_NAMES);
     }
 }
 
 impl SendMessage<'_> {
-    fn encode_with(
-        &self,
-        ext: &mut ExtWriter<'_>,
-        name: impl Fn(&'static str, &'static str) -> &'static str,
-    ) {
-        ext.field(name("a", "producerGroup"), &self.producer_group);
-        ext.field(name("b", "topic"), &self.topic);
-        ext.field(name("c", "defaultTopic"), &self.default_topic);
-        ext.field(name("d", "defaultTopicQueueNums"), self.default_topic_queues);
-        ext.field(name("e", "queueId"), self.queue_id);
-        ext.field(name("f", "sysFlag"), self.sys_flag);
-        ext.field(name("g", "bornTimestamp"), self.born_timestamp);
-        ext.field(name("h", "flag"), self.flag);
-        ext.field(name("i", "properties"), &self.properties);
-        ext.field(name("j", "reconsumeTimes"), self.reconsume_times);
-        ext.field(name("k", "unitMode"), self.unit_mode);
-        ext.field(name("l", "maxReconsumeTimes"), self.max_reconsume_times);
-        ext.field(name("m", "batch"), self.batch);
-        ext.field(name("n", "bname"), &self.broker_name);
+    /// Writes the fields by the names given, from `producerGroup` to `brokerName`.
+    fn encode_with(&self, ext: &mut ExtWriter<'_>, names: &[&str; 14]) {
+        ext.field(names[0], &self.producer_group);
+        ext.field(names[1], &self.topic);
+        ext.field(names[2], &self.default_topic);
+        ext.field(names[3], self.default_topic_queues);
+        ext.field(names[4], self.queue_id);
+        ext.field(names[5], self.sys_flag);
+        ext.field(names[6], self.born_timestamp);
+        ext.field(names[7], self.flag);
+        ext.field(names[8], &self.properties);
+        ext.field(names[9], self.reconsume_times);
+        ext.field(names[10], self.unit_mode);
+        ext.field(names[11], self.max_reconsume_times);
+        ext.field(names[12], self.batch);
+        ext.field(names[13], &self.broker_name);
     }
 }
 
@@ -101,23 +122,11 @@ fn slot(key: &str) -> Option<usize> {
     if let [letter @ b'a'..=b'n'] = key.as_bytes() {
         return Some(usize::from(letter - b'a'));
     }
-    Some(match key {
-        "producerGroup" => 0,
-        "topic" => 1,
-        "defaultTopic" => 2,
-        "defaultTopicQueueNums" => 3,
-        "queueId" => 4,
-        "sysFlag" => 5,
-        "bornTimestamp" => 6,
-        "flag" => 7,
-        "properties" => 8,
-        "reconsumeTimes" => 9,
-        "unitMode" => 10,
-        "maxReconsumeTimes" => 11,
-        "batch" => 12,
-        "brokerName" | "bname" => 13,
-        _ => return None,
-    })
+    // Requests name the broker `bname` where the header itself has no field for it.
+    match key {
+        "brokerName" => Some(13),
+        _ => LONG_NAMES.iter().position(|name| *name == key),
+    }
 }
 
 /// The same header, written with long names: for `SEND_MESSAGE` (10) and `SEND_REPLY_MESSAGE` (324).
@@ -125,12 +134,14 @@ fn slot(key: &str) -> Option<usize> {
 pub struct SendMessageV1<'a>(pub SendMessage<'a>);
 
 impl<'a> Header<'a> for SendMessageV1<'a> {
+    const FIELDS: &'static [&'static str] = &LONG_NAMES;
+
     fn decode(ext: &ExtFields<'a>) -> Result<Self, HeaderError> {
         SendMessage::decode(ext).map(Self)
     }
 
     fn encode(&self, ext: &mut ExtWriter<'_>) {
-        self.0.encode_with(ext, |_, name| name);
+        self.0.encode_with(ext, &LONG_NAMES);
     }
 }
 
