@@ -1,0 +1,432 @@
+//! The task of one connection: read all, handle all, one write, and only then wait.
+//!
+//! A future written by hand rather than an `async fn`: idle connections are many, and this one is
+//! as small as its fields. What a request means is not known here; see [`Service`].
+
+use std::fmt::Display;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rocketkube_protocol::Request;
+use rocketkube_protocol::frame::{self, LENGTH_FIELD};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{debug, warn};
+
+use crate::peer::End;
+use crate::registry::Registry;
+use crate::{CloseReason, Counters, Limits, Output, Peer, Service};
+
+/// Bytes read before what came is handled. Larger batches answer later without costing less.
+const BATCH: usize = 256 * 1024;
+/// First size of a read buffer, unless the last batch was larger.
+const FIRST_READ: usize = 8 * 1024;
+/// A read into less room than this would not be worth its system call.
+const LEAST_READ: usize = 4 * 1024;
+/// Rounds before other tasks of the runtime get their turn.
+const ROUNDS: usize = 4;
+/// How long a finished connection waits for the peer to close its side. Closing with unread bytes
+/// resets the connection, and a reset can overtake the last answers.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the connections of one server share.
+#[derive(Debug)]
+pub(crate) struct Shared<S> {
+    pub(crate) service: Arc<S>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) registry: Registry,
+    /// Bad frames since the last line about one, and the tick of that line.
+    unlogged: AtomicU64,
+    logged_at: AtomicU32,
+}
+
+impl<S> Shared<S> {
+    pub(crate) fn new(service: Arc<S>, limits: Limits) -> Self {
+        Self {
+            service,
+            limits,
+            counters: Arc::default(),
+            registry: Registry::default(),
+            unlogged: AtomicU64::new(0),
+            logged_at: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// Says what was wrong, at most once per tick, because anybody can send rubbish.
+    fn bad_frame(&self, peer: &Peer, error: &dyn Display) -> CloseReason {
+        let now = self.registry.now();
+        if self.logged_at.swap(now, Ordering::Relaxed) == now {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+        } else {
+            let unlogged = self.unlogged.swap(0, Ordering::Relaxed);
+            warn!(remote = %peer.remote(), %error, unlogged, "bad frame, connection closed");
+        }
+        CloseReason::BadFrame
+    }
+}
+
+/// One connection. Its end, however it comes, is in [`Drop`].
+pub(crate) struct Connection<S: Service> {
+    stream: TcpStream,
+    peer: Arc<Peer>,
+    shared: Arc<Shared<S>>,
+    /// Taken by `Drop` only.
+    session: Option<S::Session>,
+    /// Frees the place of this connection.
+    _permit: Option<OwnedSemaphorePermit>,
+    /// Begins with a frame; holds no memory while the connection waits for a new one.
+    input: Vec<u8>,
+    output: Output,
+    stage: Stage,
+    reason: CloseReason,
+    /// When the frame that `input` begins with began to come, in ticks.
+    frame_began: u32,
+    /// Bytes read and written in the batch before: how much to make room for.
+    last_input: u32,
+    last_output: u32,
+    stray: Stray,
+    /// Nothing was ever received.
+    silent: bool,
+    /// Something was received or sent since the deadline was set.
+    active: bool,
+    /// There may be whole frames in `input`, left until the peer takes its answers.
+    stalled: bool,
+}
+
+/// How far a connection is on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// The peer sends no more, but is owed answers.
+    HalfClosed,
+    /// Everything is sent; what comes is thrown away.
+    Lingering,
+}
+
+/// Responses to no request, counted per second.
+#[derive(Debug, Default)]
+struct Stray {
+    since: u32,
+    count: u32,
+}
+
+// Nothing is pinned in place: the session is only ever used by reference or moved out.
+impl<S: Service> Unpin for Connection<S> {}
+
+impl<S: Service> Connection<S> {
+    pub(crate) fn open(
+        shared: Arc<Shared<S>>,
+        stream: TcpStream,
+        peer: Arc<Peer>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        shared.counters.count_accepted();
+        let deadline = shared.registry.tick_after(shared.limits.first_byte);
+        peer.deadline.set(deadline, CloseReason::NoFirstByte);
+        shared.registry.add(&peer);
+        let session = Some(shared.service.connected(&peer));
+        Self {
+            stream,
+            peer,
+            shared,
+            session,
+            _permit: permit,
+            input: Vec::new(),
+            output: Output::default(),
+            stage: Stage::Serving,
+            reason: CloseReason::Aborted,
+            frame_began: 0,
+            last_input: 0,
+            last_output: 0,
+            stray: Stray::default(),
+            silent: true,
+            active: false,
+            stalled: false,
+        }
+    }
+
+    /// Does what can be done without waiting; `false` if that was nothing.
+    fn round(&mut self, cx: &mut Context<'_>) -> Result<(bool, End), CloseReason> {
+        let end = self.collect()?;
+        let received = self.receive(cx).map_err(|_| CloseReason::Io)?;
+        let was_stalled = std::mem::take(&mut self.stalled);
+        let handled = self.handle();
+        if received || was_stalled {
+            // What other threads queued in the meantime joins this write.
+            self.collect()?;
+        }
+        let sent = self.send(cx).map_err(|_| CloseReason::Io)?;
+        handled?;
+        if self.output.is_empty() && !self.stalled {
+            self.end_if_owed_nothing(end, cx)?;
+        }
+        self.active |= received || sent;
+        Ok((received || sent || (was_stalled && !self.stalled), end))
+    }
+
+    fn collect(&mut self) -> Result<End, CloseReason> {
+        match self.peer.collect(&mut self.output) {
+            End::Close(reason) => Err(reason),
+            end => Ok(end),
+        }
+    }
+
+    /// Reads until the socket is empty or there is a batch; `false` if nothing new is known.
+    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let owes_too_much = self.output.unsent() >= self.shared.limits.unsent as u64;
+        if self.stage == Stage::HalfClosed || self.stalled || owes_too_much {
+            return Ok(false);
+        }
+        let mut received = 0;
+        let mut ended = false;
+        while received < BATCH {
+            // Asked before there is a buffer, so that a connection without input needs none.
+            let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else { break };
+            ready?;
+            self.make_room();
+            let room = self.input.capacity() - self.input.len();
+            let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
+            let Poll::Ready(read) = read else { break };
+            let read = read?;
+            received += read;
+            ended = read == 0;
+            if read < room {
+                break; // The socket is empty; one more call would only say so.
+            }
+        }
+        self.received(received);
+        if ended {
+            self.peer_ended()?;
+        }
+        Ok(received > 0 || ended)
+    }
+
+    fn make_room(&mut self) {
+        let (len, capacity) = (self.input.len(), self.input.capacity());
+        if capacity - len < LEAST_READ {
+            // Never more than was received before, whatever length a frame announces.
+            let expected = (self.last_input as usize).clamp(FIRST_READ, BATCH);
+            self.input.reserve_exact(len.max(expected));
+        }
+    }
+
+    fn received(&mut self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        if self.input.len() == bytes {
+            self.frame_began = self.shared.registry.now();
+        }
+        self.silent = false;
+        self.last_input = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.shared.counters.count_in(bytes as u64);
+    }
+
+    fn peer_ended(&mut self) -> io::Result<()> {
+        if self.stage == Stage::Lingering {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.stage = Stage::HalfClosed;
+        Ok(())
+    }
+
+    /// Gives all whole frames to the service, as long as the peer does not owe us its reading.
+    fn handle(&mut self) -> Result<(), CloseReason> {
+        if self.stage == Stage::Lingering {
+            self.input.clear();
+        }
+        if self.input.is_empty() {
+            return Ok(());
+        }
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let shared = &*self.shared;
+        let mut batch = Batch { output: &mut self.output, handled: 0, requests: 0, strays: 0 };
+        if batch.output.is_empty() {
+            batch.output.buffer().reserve(self.last_output as usize);
+        }
+        let result = batch.handle(&self.input, shared, &self.peer, session);
+        let Batch { handled, requests, strays, .. } = batch;
+        if requests > 0 {
+            shared.service.end_of_batch(session, &mut self.output);
+            shared.counters.count_requests(requests);
+        }
+        if handled > 0 {
+            self.input.drain(..handled);
+            self.frame_began = shared.registry.now();
+        }
+        self.stalled = result?;
+        self.count_strays(strays)
+    }
+
+    fn count_strays(&mut self, strays: u32) -> Result<(), CloseReason> {
+        if strays == 0 {
+            return Ok(());
+        }
+        self.shared.counters.count_stray_responses(u64::from(strays));
+        let second = self.shared.registry.second();
+        if self.stray.since != second {
+            self.stray = Stray { since: second, count: 0 };
+        }
+        self.stray.count = self.stray.count.saturating_add(strays);
+        if self.stray.count > self.shared.limits.stray_responses_per_second {
+            return Err(CloseReason::StrayResponses);
+        }
+        Ok(())
+    }
+
+    /// Writes what the socket takes; `false` if that was nothing.
+    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.output.is_empty() {
+            return Ok(false);
+        }
+        let in_memory = self.output.in_memory().min(BATCH);
+        self.last_output = u32::try_from(in_memory).unwrap_or(u32::MAX);
+        let sent = match self.output.poll_send(&mut self.stream, cx) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        self.shared.counters.count_out(sent);
+        Ok(sent > 0)
+    }
+
+    fn end_if_owed_nothing(&mut self, end: End, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        if self.stage == Stage::HalfClosed && self.peer.is_settled() {
+            return Err(if end == End::Finish { CloseReason::Drained } else { CloseReason::Peer });
+        }
+        if self.stage == Stage::Serving && end == End::Finish && self.peer.is_settled() {
+            self.stage = Stage::Lingering;
+            self.peer.deadline.set(self.shared.registry.tick_after(LINGER), CloseReason::Drained);
+            // Pending is impossible for a TCP socket, and an error means it is closed already.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+        }
+        Ok(())
+    }
+
+    /// Gives back memory, moves the deadline, and leaves the waker; `false` if there is more to do.
+    fn park(&mut self, waker: &Waker, end: End) -> bool {
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        } else if self.input.len() < self.input.capacity() / 8 {
+            self.input.shrink_to_fit();
+        }
+        if self.output.is_empty() {
+            self.output = Output::default();
+        }
+        self.peer.unsent_elsewhere.store(self.output.unsent(), Ordering::Relaxed);
+        if std::mem::take(&mut self.active) && self.stage != Stage::Lingering {
+            self.set_deadline();
+        }
+        let ending =
+            self.stage == Stage::HalfClosed || (self.stage == Stage::Serving && end == End::Finish);
+        self.peer.park(waker, end, ending && self.output.is_empty())
+    }
+
+    fn set_deadline(&self) {
+        let (registry, limits) = (&self.shared.registry, &self.shared.limits);
+        if self.silent {
+            return; // The first deadline stands: answers that were never asked for do not count.
+        }
+        let waits_for_rest = !self.input.is_empty() && !self.stalled;
+        if waits_for_rest && self.stage == Stage::Serving {
+            let since = registry.now().saturating_sub(self.frame_began);
+            let tick = registry.tick_after(limits.partial_frame).saturating_sub(since);
+            self.peer.deadline.set(tick, CloseReason::PartialFrame);
+        } else {
+            self.peer.deadline.set(registry.tick_after(limits.idle), CloseReason::Idle);
+        }
+    }
+}
+
+/// The frames of one read on their way through the service.
+struct Batch<'a> {
+    output: &'a mut Output,
+    /// Bytes of input done with.
+    handled: usize,
+    requests: u64,
+    strays: u32,
+}
+
+impl Batch<'_> {
+    /// Returns whether frames may be left because the peer has too many answers to take.
+    fn handle<S: Service>(
+        &mut self,
+        input: &[u8],
+        shared: &Shared<S>,
+        peer: &Peer,
+        session: &mut S::Session,
+    ) -> Result<bool, CloseReason> {
+        while self.output.unsent() < shared.limits.unsent as u64 {
+            let rest = &input[self.handled..];
+            let size = match frame::split(rest) {
+                Ok(Some(size)) => size,
+                Ok(None) if announces_more_than(shared.limits.frame, rest) => {
+                    let error = format_args!("frame is over {} bytes", shared.limits.frame);
+                    return Err(shared.bad_frame(peer, &error));
+                }
+                Ok(None) => return Ok(false),
+                Err(error) => return Err(shared.bad_frame(peer, &error)),
+            };
+            let request = Request::decode(&rest[LENGTH_FIELD..size])
+                .map_err(|error| shared.bad_frame(peer, &error))?;
+            self.handled += size;
+            if request.is_response() {
+                self.strays += u32::from(!peer.answered(&request));
+            } else {
+                peer.heard(&request);
+                self.requests += 1;
+                shared.service.request(session, request, self.output);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn announces_more_than(limit: usize, bytes: &[u8]) -> bool {
+    matches!(frame::announced_size(bytes), Ok(Some(size)) if size > limit)
+}
+
+impl<S: Service> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        for _ in 0..ROUNDS {
+            match this.round(cx) {
+                Ok((true, _)) => {}
+                Ok((false, end)) => {
+                    if this.park(cx.waker(), end) {
+                        return Poll::Pending;
+                    }
+                }
+                Err(reason) => {
+                    this.reason = reason;
+                    return Poll::Ready(());
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: Service> Drop for Connection<S> {
+    fn drop(&mut self) {
+        let reason = match self.stage {
+            Stage::Lingering => CloseReason::Drained,
+            _ => self.reason,
+        };
+        self.peer.ended(reason);
+        self.shared.registry.remove(&self.peer);
+        self.shared.counters.count_closed(reason);
+        debug!(remote = %self.peer.remote(), reason = reason.name(), "connection closed");
+        if let Some(session) = self.session.take() {
+            self.shared.service.disconnected(session);
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The other end of a connection, as everybody but the connection's own task sees it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rocketkube_protocol::command::FrameTooLong;
+use rocketkube_protocol::{Command, Language, Request};
+use tokio::sync::oneshot;
+
+use crate::registry::Deadline;
+use crate::{CloseReason, Output};
+
+/// Most calls that may wait for their answers at a time; what Java clients allow themselves.
+const MAX_CALLS: usize = 65_535;
+
+/// Why bytes could not be queued for a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The connection is gone.
+    #[error("connection is closed")]
+    Closed,
+    /// The peer takes nothing, and has been disconnected for it.
+    #[error("{queued} bytes are queued for the peer, limit is {max}")]
+    Overflow { queued: usize, max: usize },
+}
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The connection is gone. The peer may have done what was asked.
+    #[error("connection closed before the answer came")]
+    Closed,
+    /// The peer may still do what was asked.
+    #[error("no answer within {after:?}")]
+    TimedOut { after: Duration },
+    /// Not sent: the command is longer than peers accept.
+    #[error(transparent)]
+    TooLong(#[from] FrameTooLong),
+    /// Not sent: the peer does not take what is queued for it already.
+    #[error("{queued} bytes are queued for the peer, limit is {max}")]
+    Full { queued: usize, max: usize },
+    /// Not sent: too many calls wait for their answers.
+    #[error("{max} calls wait for answers already")]
+    TooManyCalls { max: usize },
+}
+
+/// What a connection is to do about its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Open,
+    /// Send everything that is owed, then close.
+    Finish,
+    Close(CloseReason),
+}
+
+/// The other end of a connection. Kept by whoever has something to send to it.
+#[derive(Debug)]
+pub struct Peer {
+    id: u64,
+    remote: SocketAddr,
+    max_queued: usize,
+    state: Mutex<State>,
+    /// Read by the sweep, moved by the connection.
+    pub(crate) deadline: Deadline,
+    /// Bytes the connection's own output holds, for [`Peer::unsent`].
+    pub(crate) unsent_elsewhere: AtomicU64,
+    deferred: AtomicU32,
+    version: AtomicI32,
+    language: AtomicU8,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Output,
+    /// Set while the connection's task sleeps; who takes it wakes the task.
+    waker: Option<Waker>,
+    end: End,
+    /// The connection closes when nothing is deferred any more.
+    finishing: bool,
+    last_opaque: i32,
+    /// Who waits for the answer to which `opaque`.
+    calls: HashMap<i32, oneshot::Sender<Command>>,
+}
+
+impl State {
+    fn next_opaque(&mut self) -> i32 {
+        // An old call may still wait for this number once the counter has gone round.
+        while self.calls.contains_key(&self.last_opaque.wrapping_add(1)) {
+            self.last_opaque = self.last_opaque.wrapping_add(1);
+        }
+        self.last_opaque = self.last_opaque.wrapping_add(1);
+        self.last_opaque
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(id: u64, remote: SocketAddr, max_queued: usize) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            remote,
+            max_queued,
+            state: Mutex::new(State {
+                queue: Output::default(),
+                waker: None,
+                end: End::Open,
+                finishing: false,
+                last_opaque: 0,
+                calls: HashMap::new(),
+            }),
+            deadline: Deadline::default(),
+            unsent_elsewhere: AtomicU64::new(0),
+            deferred: AtomicU32::new(0),
+            version: AtomicI32::new(0),
+            language: AtomicU8::new(Language::Other.number()),
+        })
+    }
+
+    /// A number no other connection of this server has or had.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where the peer connects from.
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// Language of the peer's last request.
+    pub fn language(&self) -> Language {
+        Language::from_number(self.language.load(Ordering::Relaxed))
+    }
+
+    /// Version ordinal of the peer's last request.
+    pub fn version(&self) -> i32 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// Bytes the peer has not taken yet, those in files included.
+    pub fn unsent(&self) -> u64 {
+        self.state.lock().queue.unsent() + self.unsent_elsewhere.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing can be sent any more.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state.lock().end, End::Close(_))
+    }
+
+    /// Queues whole commands. The connection's task is woken once for all that is queued until it
+    /// runs.
+    ///
+    /// # Errors
+    /// If the connection is gone, or goes now because the peer takes nothing.
+    pub fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
+        self.write(|out| out.buffer().extend_from_slice(bytes))
+    }
+
+    /// Queues whole commands that `write` appends. It runs under the peer's lock: no other peer may
+    /// be used in it.
+    ///
+    /// # Errors
+    /// If the connection is gone, or goes now because the peer takes nothing.
+    pub fn write(&self, write: impl FnOnce(&mut Output)) -> Result<(), SendError> {
+        let mut state = self.state.lock();
+        if matches!(state.end, End::Close(_)) {
+            return Err(SendError::Closed);
+        }
+        // Judged before writing: whatever comes first fits, so that no answer is ever impossible.
+        let queued = state.queue.in_memory();
+        let result = if queued >= self.max_queued {
+            state.end = End::Close(CloseReason::Overflow);
+            Err(SendError::Overflow { queued, max: self.max_queued })
+        } else {
+            write(&mut state.queue);
+            Ok(())
+        };
+        state.wake_and_unlock();
+        result
+    }
+
+    /// Sends a request that wants no answer.
+    ///
+    /// # Errors
+    /// If it cannot be queued; the connection stays as it is.
+    pub fn send_oneway(&self, command: Command) -> Result<(), CallError> {
+        let mut state = self.open_state()?;
+        command.oneway().encode_into(state.queue.buffer())?;
+        state.wake_and_unlock();
+        Ok(())
+    }
+
+    /// Sends a request, whose `opaque` is chosen here, and returns the wait for its answer.
+    ///
+    /// # Errors
+    /// If it cannot be queued; the connection stays as it is.
+    pub fn submit(self: &Arc<Self>, mut command: Command) -> Result<Call, CallError> {
+        let (sender, answer) = oneshot::channel();
+        let mut state = self.open_state()?;
+        if state.calls.len() >= MAX_CALLS {
+            return Err(CallError::TooManyCalls { max: MAX_CALLS });
+        }
+        command.opaque = state.next_opaque();
+        command.encode_into(state.queue.buffer())?;
+        state.calls.insert(command.opaque, sender);
+        state.wake_and_unlock();
+        Ok(Call { peer: Arc::clone(self), opaque: command.opaque, answer })
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// If it cannot be queued, or no answer comes in time.
+    pub async fn call(
+        self: &Arc<Self>,
+        command: Command,
+        timeout: Duration,
+    ) -> Result<Command, CallError> {
+        let call = self.submit(command)?;
+        match tokio::time::timeout(timeout, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CallError::TimedOut { after: timeout }),
+        }
+    }
+
+    /// Promises an answer that comes later through [`Peer::send`]: until the promise is dropped, the
+    /// connection is not closed for having nothing to send, should the peer end its side or the
+    /// server be stopped. For answers worth that; not for pulls that wait for messages.
+    pub fn defer(self: &Arc<Self>) -> Deferral {
+        self.deferred.fetch_add(1, Ordering::AcqRel);
+        Deferral { peer: Arc::clone(self) }
+    }
+
+    /// Closes the connection after everything that is queued or deferred was sent.
+    pub fn finish(&self) {
+        let mut state = self.state.lock();
+        if state.end == End::Open {
+            state.end = End::Finish;
+            state.wake_and_unlock();
+        }
+    }
+
+    /// Closes the connection now; what is not sent yet is lost.
+    pub fn close(&self) {
+        self.close_for(CloseReason::Local);
+    }
+
+    pub(crate) fn close_for(&self, reason: CloseReason) {
+        let mut state = self.state.lock();
+        if !matches!(state.end, End::Close(_)) {
+            state.end = End::Close(reason);
+            state.wake_and_unlock();
+        }
+    }
+
+    /// The connection has ended: nothing can be sent any more, and no answer will come.
+    pub(crate) fn ended(&self, reason: CloseReason) {
+        let mut state = self.state.lock();
+        state.end = End::Close(reason);
+        state.queue = Output::default();
+        state.waker = None;
+        let calls = std::mem::take(&mut state.calls);
+        drop(state);
+        drop(calls); // wakes the callers, who may want the lock
+    }
+
+    /// Moves what is queued to `output`.
+    pub(crate) fn collect(&self, output: &mut Output) -> End {
+        let mut state = self.state.lock();
+        state.waker = None;
+        if !state.queue.is_empty() {
+            output.append(&mut state.queue);
+        }
+        state.end
+    }
+
+    /// Leaves a waker for whoever queues something next; `false` if somebody has since `end` was
+    /// collected.
+    pub(crate) fn park(&self, waker: &Waker, end: End, finishing: bool) -> bool {
+        let mut state = self.state.lock();
+        if !state.queue.is_empty() || state.end != end {
+            return false;
+        }
+        state.finishing = finishing;
+        if finishing && self.deferred.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        state.waker = Some(waker.clone());
+        true
+    }
+
+    /// Whether every promised answer was given, and has been collected.
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = self.state.lock();
+        // In this order: who promised first sends, then drops the promise.
+        self.deferred.load(Ordering::Acquire) == 0 && state.queue.is_empty()
+    }
+
+    /// Hands an answer to who called; `false` if nobody did, or has given up.
+    pub(crate) fn answered(&self, response: &Request<'_>) -> bool {
+        let sender = self.state.lock().calls.remove(&response.opaque);
+        sender.is_some_and(|sender| sender.send(Command::from(response)).is_ok())
+    }
+
+    /// Remembers who speaks.
+    pub(crate) fn heard(&self, request: &Request<'_>) {
+        self.language.store(request.language.number(), Ordering::Relaxed);
+        self.version.store(request.version, Ordering::Relaxed);
+    }
+
+    fn open_state(&self) -> Result<parking_lot::MutexGuard<'_, State>, CallError> {
+        let state = self.state.lock();
+        let queued = state.queue.in_memory();
+        match state.end {
+            End::Close(_) => Err(CallError::Closed),
+            _ if queued >= self.max_queued => Err(CallError::Full { queued, max: self.max_queued }),
+            _ => Ok(state),
+        }
+    }
+}
+
+/// Waking after unlocking, so that the woken task does not run into the lock.
+trait WakeAndUnlock {
+    fn wake_and_unlock(self);
+}
+
+impl WakeAndUnlock for parking_lot::MutexGuard<'_, State> {
+    fn wake_and_unlock(mut self) {
+        let waker = self.waker.take();
+        drop(self);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A promise to answer later; see [`Peer::defer`].
+#[derive(Debug)]
+#[must_use = "dropping it says that the answer was sent"]
+pub struct Deferral {
+    peer: Arc<Peer>,
+}
+
+impl Drop for Deferral {
+    fn drop(&mut self) {
+        if self.peer.deferred.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let state = self.peer.state.lock();
+            if state.finishing {
+                state.wake_and_unlock();
+            }
+        }
+    }
+}
+
+/// The wait for the answer to a request of ours. Dropped, the answer will be ignored.
+#[derive(Debug)]
+#[must_use = "a call that is dropped cannot be answered"]
+pub struct Call {
+    peer: Arc<Peer>,
+    opaque: i32,
+    answer: oneshot::Receiver<Command>,
+}
+
+impl Future for Call {
+    type Output = Result<Command, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(cx).map_err(|_| CallError::Closed)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // The answer, when it has come, took its entry with it.
+        self.answer.close();
+        let mut state = self.peer.state.lock();
+        if state.calls.get(&self.opaque).is_some_and(oneshot::Sender::is_closed) {
+            state.calls.remove(&self.opaque);
+        }
+    }
+}

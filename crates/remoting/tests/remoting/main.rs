@@ -1,0 +1,6 @@
+//! The server and the client's connection over real sockets on loopback.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
+
+mod bad_input;
+mod serving;
+mod support;

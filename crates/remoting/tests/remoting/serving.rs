@@ -1,0 +1,145 @@
+//! What a well-behaved peer gets.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rocketkube_remoting::{AtCapacity, CloseReason, Limits};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn requests_of_one_write_are_one_batch_and_are_answered_in_order() {
+    let server = start();
+    let mut stream = server.connect().await;
+    let bytes: Vec<u8> = (0..64).flat_map(|n| frame(&echo(n, &[1, 2, 3]))).collect();
+    stream.write_all(&bytes).await.unwrap();
+    for opaque in 0..64 {
+        let answer = read_command(&mut stream).await;
+        assert_eq!((answer.opaque, answer.body.as_slice()), (opaque, &[1, 2, 3][..]));
+        assert!(answer.is_response());
+    }
+    assert_eq!(server.service.batches.load(Ordering::Relaxed), 1);
+    assert_eq!(server.counters.requests(), 64);
+    assert_eq!(server.counters.bytes_in(), bytes.len() as u64);
+}
+
+#[tokio::test]
+async fn a_request_that_comes_byte_by_byte_is_answered() {
+    let server = start();
+    let mut stream = server.connect().await;
+    for byte in frame(&echo(1, b"slow")) {
+        stream.write_all(&[byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(read_command(&mut stream).await.body, b"slow");
+}
+
+#[tokio::test]
+async fn a_request_of_the_longest_frame_is_answered() {
+    let server = start();
+    let mut stream = server.connect().await;
+    let head = frame(&echo(1, b"")).len();
+    let body = vec![7; Limits::default().frame - head];
+    let bytes = frame(&echo(1, &body));
+    assert_eq!(bytes.len(), Limits::default().frame);
+    let (mut reader, mut writer) = stream.split();
+    let write = async { writer.write_all(&bytes).await.unwrap() };
+    let read = async {
+        use tokio::io::AsyncReadExt;
+        let len = reader.read_u32().await.unwrap();
+        let mut frame = vec![0; len as usize];
+        reader.read_exact(&mut frame).await.unwrap();
+        frame
+    };
+    let ((), answer) = tokio::join!(write, read);
+    let answer = rocketkube_protocol::Command::decode(&answer).unwrap();
+    // The head of the answer is longer than that of the request, so the echo cannot fit.
+    assert!(answer.body.is_empty() && answer.remark.is_some());
+}
+
+#[tokio::test]
+async fn file_ranges_are_sent_between_the_bytes_they_belong_to() {
+    let mut file = tempfile::tempfile().unwrap();
+    let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_be_bytes).collect();
+    file.write_all(&content).unwrap();
+    let server =
+        start_with(Echo { file: Some(Arc::new(file)), ..Echo::default() }, Limits::default());
+    let mut stream = server.connect().await;
+    let range = |opaque: i32, position: usize, len: usize| {
+        let mut command = command(FILE, opaque);
+        command.ext =
+            vec![("position".into(), position.to_string()), ("len".into(), len.to_string())];
+        frame(&command)
+    };
+    let requests = [range(0, 10, 1), range(1, 0, 9_000_000), frame(&echo(2, b"x")), range(3, 5, 0)];
+    stream.write_all(&requests.concat()).await.unwrap();
+    assert_eq!(read_command(&mut stream).await.body, content[10..11]);
+    assert_eq!(read_command(&mut stream).await.body, content[..9_000_000]);
+    assert_eq!(read_command(&mut stream).await.body, b"x");
+    assert_eq!(read_command(&mut stream).await.body, b"");
+}
+
+#[tokio::test]
+async fn answers_of_other_threads_are_sent() {
+    let server = start();
+    let mut stream = server.connect().await;
+    let requests: Vec<u8> = (0..10).flat_map(|n| frame(&command(PARK_LOOSELY, n))).collect();
+    stream.write_all(&requests).await.unwrap();
+    until(|| server.service.parked.lock().len() == 10).await;
+    let service = Arc::clone(&server.service);
+    std::thread::spawn(move || service.answer_parked()).join().unwrap();
+    for opaque in 0..10 {
+        assert_eq!(read_command(&mut stream).await.opaque, opaque);
+    }
+}
+
+#[tokio::test]
+async fn a_full_server_closes_or_lets_wait_as_told() {
+    let limits = |at_capacity| Limits { connections: 1, at_capacity, ..Limits::default() };
+    let server = start_with(Echo::default(), limits(AtCapacity::Close));
+    let _first = server.connect().await;
+    let mut second = server.connect().await;
+    assert_eq!(read_to_close(&mut second).await, b"");
+    server.closed(CloseReason::AtCapacity).await;
+    assert_eq!(server.counters.open(), 1);
+
+    let server = start_with(Echo::default(), limits(AtCapacity::Wait));
+    let first = server.connect().await;
+    let mut second = server.connect().await;
+    second.write_all(&frame(&echo(1, b"waited"))).await.unwrap();
+    until(|| server.counters.accepted() == 1).await;
+    drop(first);
+    assert_eq!(read_command(&mut second).await.body, b"waited");
+}
+
+#[tokio::test]
+async fn a_stopping_server_answers_what_is_parked_and_closes() {
+    let server = start();
+    let mut stream = server.connect().await;
+    stream.write_all(&frame(&command(PARK, 5))).await.unwrap();
+    until(|| server.service.parked.lock().len() == 1).await;
+    server.shutdown.cancel();
+    assert_eq!(read_command(&mut stream).await.opaque, 5);
+    assert_eq!(read_to_close(&mut stream).await, b"");
+    drop(stream);
+    server.task.await.unwrap();
+    assert_eq!(server.counters.closed(CloseReason::Drained), 1);
+    assert_eq!(server.service.disconnected.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_closed_or_gone_takes_nothing() {
+    let server = start();
+    let mut stream = server.connect().await;
+    until(|| !server.service.peers.lock().is_empty()).await;
+    let peer = Arc::clone(&server.service.peers.lock()[0]);
+    assert_eq!(peer.remote(), stream.local_addr().unwrap());
+    peer.send(&frame(&echo(0, b"first"))).unwrap();
+    assert_eq!(read_command(&mut stream).await.body, b"first");
+    peer.close();
+    assert_eq!(read_to_close(&mut stream).await, b"");
+    assert!(peer.is_closed() && peer.send(b"more").is_err());
+    server.closed(CloseReason::Local).await;
+}
