@@ -1,1 +1,53 @@
+//! What the log means: topics, queues, groups, offsets, and the indexes that find messages.
+//!
+//! The log is the only truth; all else here is a cache that the retained log rebuilds. Tables are
+//! state machines fed by the log, in log order ([`machine`](crate::machine) is the only place
+//! that feeds them). Handlers see confirmed messages only; settings and committed offsets are
+//! read at the head of the log.
+//!
+//! No network, no async runtime, no wall clock: callers pass the time. Who may do what, and which
+//! names are allowed, is decided above.
+//!
+//! Lock order: admin, commits, then the log's tail, then a table, a queue's entries, the recent
+//! keys, the index files, arrivals.
 #![forbid(unsafe_code)]
+
+mod arrivals;
+mod batch;
+mod error;
+mod groups;
+mod indexes;
+mod key_index;
+mod machine;
+mod message;
+mod offsets;
+mod opening;
+mod options;
+mod position;
+mod queue;
+mod queue_index;
+mod read;
+mod retention;
+mod settings;
+mod state;
+mod store;
+mod tables;
+mod topics;
+
+pub use arrivals::OnArrival;
+pub use batch::{Batch, Checkpoint, Placed, Receipt};
+pub use error::{FileError, OpenError, ReadError, StoreError};
+pub use groups::Group;
+pub use message::MessageParts;
+pub use offsets::Committed;
+pub use opening::Opening;
+pub use options::Options;
+pub use position::{PhysicalOffset, QueueOffset};
+pub use queue::{Bounds, Queue};
+pub use read::{Extent, Limits, Read, Status};
+pub use retention::Retention;
+pub use rocketkube_log::{AppendError, FileRange, Flush};
+pub use rocketkube_protocol::record::RecordError;
+pub use state::StateError;
+pub use store::Store;
+pub use topics::{MAX_QUEUES, Topic, TopicConfig};

@@ -1,0 +1,69 @@
+//! Why the store refused, or failed, an operation.
+
+use std::{io, path::PathBuf};
+
+use rocketkube_log::{AppendError, LogError};
+
+use crate::state::StateError;
+
+/// Nothing was changed, unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Outcome unknown where the source is [`AppendError::Failed`], else nothing was appended.
+    #[error("cannot append to the log")]
+    Append(#[from] AppendError),
+    #[error("disk is {used_percent} % full; new messages are refused until retention frees space")]
+    DiskFull { used_percent: u8 },
+    #[error("topic {name} exists")]
+    TopicExists { name: String },
+    #[error("topic {name} does not exist")]
+    NoSuchTopic { name: String },
+    #[error("group {name} does not exist")]
+    NoSuchGroup { name: String },
+    #[error("topic {name} with {queues} queues is over the limit of {max} queues")]
+    TooManyQueues { name: String, queues: u32, max: u32 },
+    /// Flushing or trimming the log failed.
+    #[error("log failed")]
+    Log(#[from] LogError),
+}
+
+/// What was asked for cannot be read; all else still can.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("cannot read the log")]
+    Log(#[from] rocketkube_log::ReadError),
+    #[error("cannot read an index file")]
+    Index(#[from] FileError),
+}
+
+/// The store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot open the log")]
+    Log(#[from] LogError),
+    /// Going on without it would silently lose what it says.
+    #[error("state record at {position} in the log")]
+    State { position: u64, source: StateError },
+    #[error("cannot prepare the index directory")]
+    File(#[from] FileError),
+}
+
+/// A derived file (index or snapshot) could not be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("cannot {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    /// It is made again from the log at the next opening.
+    #[error("{} is damaged in its {part}", path.display())]
+    Damaged { path: PathBuf, part: &'static str },
+}
+
+impl FileError {
+    /// For `map_err`: what was done to which path.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.into(), source }
+    }
+}

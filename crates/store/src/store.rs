@@ -1,0 +1,328 @@
+//! The store: all that handlers see of topics, messages and offsets.
+//!
+//! Everything that changes goes through the log and comes back through [`crate::machine`]. This
+//! file opens no socket, reads no clock and keeps no state of its own beyond the parts.
+
+use std::{fmt, sync::Arc};
+
+use parking_lot::Mutex;
+use rocketkube_log::{FileRange, Log};
+
+use crate::{
+    batch::{Batch, Receipt},
+    error::{OpenError, ReadError, StoreError},
+    groups::Group,
+    machine::Dispatcher,
+    offsets::Committed,
+    opening::{self, Opening},
+    options::Options,
+    position::{PhysicalOffset, QueueOffset},
+    queue::Queue,
+    read::{Extent, Limits, Read},
+    state::{GroupRecord, SettingRecord, State, TopicRecord},
+    tables::Tables,
+    topics::{MAX_QUEUES, Topic, TopicConfig, record_of},
+};
+
+/// One broker's messages, topics, groups and offsets. Shared by reference; every method may be
+/// called from any thread. Methods that write block for a write to the page cache, not for a
+/// flush: they give a position, and [`Store::confirmed`] tells when it may be acknowledged.
+pub struct Store {
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) log: Arc<Log<Dispatcher>>,
+    /// Taken by whoever changes topics, groups or settings, so that what was decided from their
+    /// state is still true when the record is appended. Order: before any other lock.
+    pub(crate) admin: Mutex<()>,
+    /// Time of the last flush of commits; held while they are appended, which keeps their order.
+    commits_flushed_ms: Mutex<i64>,
+}
+
+/// Longest time that a commit waits for others, in milliseconds.
+const COMMIT_INTERVAL_MS: i64 = 100;
+
+impl Store {
+    /// Opens or makes the store and replays what no snapshot holds.
+    pub fn open(options: Options, now_ms: i64) -> Result<(Self, Opening), OpenError> {
+        opening::open(options, now_ms)
+    }
+
+    pub(crate) fn new(tables: Arc<Tables>, log: Arc<Log<Dispatcher>>) -> Self {
+        Self { tables, log, admin: Mutex::new(()), commits_flushed_ms: Mutex::new(0) }
+    }
+
+    // Topics.
+
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.tables.topics.get(name).filter(|topic| !topic.is_provisional())
+    }
+
+    /// All topics, sorted by name.
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        self.tables.topics.all()
+    }
+
+    /// Makes a topic. Gives the position to wait for.
+    pub fn create_topic(
+        &self,
+        name: &str,
+        config: &TopicConfig,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let _admin = self.admin.lock();
+        if self.topic(name).is_some() {
+            return Err(StoreError::TopicExists { name: name.to_owned() });
+        }
+        self.put_topic(name, config, 0, now_ms)
+    }
+
+    /// Changes a topic's settings. Gives the position to wait for.
+    pub fn update_topic(
+        &self,
+        name: &str,
+        config: &TopicConfig,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let _admin = self.admin.lock();
+        let topic = self.topic(name);
+        let topic = topic.ok_or_else(|| StoreError::NoSuchTopic { name: name.to_owned() })?;
+        if topic.config() == config {
+            return Ok(0);
+        }
+        self.put_topic(name, config, topic.id(), now_ms)
+    }
+
+    fn put_topic(
+        &self,
+        name: &str,
+        config: &TopicConfig,
+        id: u64,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let queues = config.read_queues.max(config.write_queues);
+        if queues > MAX_QUEUES {
+            let name = name.to_owned();
+            return Err(StoreError::TooManyQueues { name, queues, max: MAX_QUEUES });
+        }
+        self.append_state(&State::Topic(record_of(name, config, id, queues)), now_ms)
+    }
+
+    /// Deletes a topic and the offsets that groups committed in it; its messages stay in the log
+    /// until retention takes them, readable to nobody. Gives the position to wait for.
+    pub fn delete_topic(&self, name: &str, now_ms: i64) -> Result<u64, StoreError> {
+        let _admin = self.admin.lock();
+        let topic = self.topic(name);
+        let topic = topic.ok_or_else(|| StoreError::NoSuchTopic { name: name.to_owned() })?;
+        let (id, name) = (topic.id(), name.to_owned());
+        let record = TopicRecord { id, name, deleted: true, ..TopicRecord::default() };
+        let mut batch = Batch::default();
+        batch.push_state(&State::Topic(record));
+        batch.closes.extend(topic.queues().iter().map(Arc::clone));
+        self.append_reserved(batch, now_ms)
+    }
+
+    // Consumer groups and settings.
+
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        self.tables.groups.get(name)
+    }
+
+    /// All consumer groups, sorted by name.
+    pub fn groups(&self) -> Vec<Arc<Group>> {
+        self.tables.groups.all()
+    }
+
+    /// Makes or changes a group; `config` is the protocol's JSON. Gives the position to wait for.
+    pub fn put_group(&self, name: &str, config: &str, now_ms: i64) -> Result<u64, StoreError> {
+        let _admin = self.admin.lock();
+        let (name, config) = (name.to_owned(), config.to_owned());
+        let record = GroupRecord { name, config, ..GroupRecord::default() };
+        self.append_state(&State::Group(record), now_ms)
+    }
+
+    /// Deletes a group and, if asked, the offsets it committed. Gives the position to wait for.
+    pub fn delete_group(
+        &self,
+        name: &str,
+        clean_offsets: bool,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let _admin = self.admin.lock();
+        if self.group(name).is_none() && !clean_offsets {
+            return Err(StoreError::NoSuchGroup { name: name.to_owned() });
+        }
+        let name = name.to_owned();
+        let record = GroupRecord { name, deleted: true, clean_offsets, config: String::new() };
+        self.append_state(&State::Group(record), now_ms)
+    }
+
+    /// A broker-wide value.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.tables.settings.get(name)
+    }
+
+    /// Sets a broker-wide value; an empty one removes it. Gives the position to wait for.
+    pub fn put_setting(&self, name: &str, value: &str, now_ms: i64) -> Result<u64, StoreError> {
+        let _admin = self.admin.lock();
+        let record = SettingRecord { name: name.to_owned(), value: value.to_owned() };
+        self.append_state(&State::Setting(record), now_ms)
+    }
+
+    fn append_state(&self, state: &State, now_ms: i64) -> Result<u64, StoreError> {
+        let mut batch = Batch::default();
+        batch.push_state(state);
+        self.append_reserved(batch, now_ms)
+    }
+
+    /// Appends state records, for which there is room even when messages are refused.
+    pub(crate) fn append_reserved(&self, batch: Batch, now_ms: i64) -> Result<u64, StoreError> {
+        Ok(self.log.append_reserved(batch, now_ms)?.end)
+    }
+
+    // Messages.
+
+    /// Appends a batch: on return it has its place and is in the page cache. It may be
+    /// acknowledged, and becomes visible, when the log is confirmed up to [`Receipt::end`].
+    pub fn append(&self, batch: Batch, now_ms: i64) -> Result<Receipt, StoreError> {
+        let appended = self.log.append(batch, now_ms)?;
+        Ok(Receipt::new(appended.batch, appended.start, appended.end))
+    }
+
+    /// End of what may be shown and acknowledged.
+    pub fn confirmed(&self) -> u64 {
+        self.tables.shore.confirmed()
+    }
+
+    /// Finds messages of a queue from `from` on whose tag hash the filter takes. Shows only what
+    /// is confirmed.
+    pub fn read(
+        &self,
+        queue: &Queue,
+        from: QueueOffset,
+        limits: Limits,
+        filter: &dyn Fn(i64) -> bool,
+    ) -> Result<Read, ReadError> {
+        self.tables.read(queue, from, limits, filter)
+    }
+
+    /// Appends the bytes of an extent to `out`.
+    pub fn read_bytes(&self, extent: Extent, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        let start = out.len();
+        out.resize(start + extent.size as usize, 0);
+        let result = self.log.read_at(extent.physical_offset.0, &mut out[start..]);
+        if result.is_err() {
+            out.truncate(start);
+        }
+        Ok(result?)
+    }
+
+    /// The bytes of an extent as part of a file, for `sendfile`.
+    pub fn file_range(&self, extent: Extent) -> Result<FileRange, ReadError> {
+        Ok(self.log.file_range(extent.physical_offset.0, extent.size)?)
+    }
+
+    /// From now on [`Options::on_arrival`] is called when messages of the queue become visible.
+    /// Look at the queue after this call: those already visible are not told.
+    pub fn watch(&self, queue: &Arc<Queue>) {
+        self.tables.arrivals.watch(queue);
+    }
+
+    /// Ends [`Store::watch`]; a call that is under way may still come.
+    pub fn unwatch(&self, queue: &Queue) {
+        queue.set_watched(false);
+    }
+
+    // Committed offsets.
+
+    /// Where the group goes on in the queue, if it ever committed.
+    pub fn committed(&self, group: &str, topic: &str, queue: u32) -> Option<QueueOffset> {
+        self.tables.offsets.get(group, topic, queue)
+    }
+
+    /// Notes a group's progress. Visible at once; in the log with the next
+    /// [`Store::flush_commits`], so a crash may take back the last 100 ms.
+    pub fn commit(&self, group: &str, topic: &str, queue: u32, offset: QueueOffset) {
+        self.tables.offsets.commit(group, topic, queue, offset);
+    }
+
+    /// Like [`Store::commit`], and in the log on return. Gives the position to wait for.
+    pub fn commit_now(
+        &self,
+        group: &str,
+        topic: &str,
+        queue: u32,
+        offset: QueueOffset,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        self.commit(group, topic, queue, offset);
+        self.write_commits(&mut self.commits_flushed_ms.lock(), now_ms)
+    }
+
+    /// Writes commits to the log if the last time is 100 ms ago; call it at least that often.
+    /// Gives the position to wait for, which matters at hand-over only.
+    pub fn flush_commits(&self, now_ms: i64) -> Result<u64, StoreError> {
+        let mut flushed_ms = self.commits_flushed_ms.lock();
+        let waited = now_ms.saturating_sub(*flushed_ms);
+        // A clock that was set back must not stop commits.
+        if (0..COMMIT_INTERVAL_MS).contains(&waited) {
+            return Ok(0);
+        }
+        self.write_commits(&mut flushed_ms, now_ms)
+    }
+
+    fn write_commits(&self, flushed_ms: &mut i64, now_ms: i64) -> Result<u64, StoreError> {
+        *flushed_ms = now_ms;
+        let mut end = self.log.appended();
+        for record in self.tables.offsets.take_pending() {
+            let state = State::Offsets(record);
+            match self.append_state(&state, now_ms) {
+                Ok(appended) => end = appended,
+                Err(error) => {
+                    if let State::Offsets(record) = state {
+                        self.tables.offsets.put_back(&[record]);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// All offsets that a group committed, sorted.
+    pub fn committed_by(&self, group: &str) -> Vec<Committed> {
+        self.tables.offsets.list(|other, _| other == group)
+    }
+
+    /// All offsets committed in a topic, sorted by group.
+    pub fn committed_in(&self, topic: &str) -> Vec<Committed> {
+        self.tables.offsets.list(|_, other| other == topic)
+    }
+
+    // The log.
+
+    /// First retained physical offset.
+    pub fn start(&self) -> PhysicalOffset {
+        PhysicalOffset(self.tables.shore.floor.start().max(self.log.start()))
+    }
+
+    /// End of the log.
+    pub fn end(&self) -> PhysicalOffset {
+        PhysicalOffset(self.log.appended())
+    }
+
+    /// Whether a write or flush has failed: nothing is acknowledged from then on.
+    pub fn has_failed(&self) -> bool {
+        self.log.failed()
+    }
+
+    /// Writes pending commits, flushes and stops. The store refuses writes from then on.
+    pub fn close(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.write_commits(&mut self.commits_flushed_ms.lock(), now_ms)?;
+        Ok(self.log.close()?)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("log", &self.log).finish_non_exhaustive()
+    }
+}

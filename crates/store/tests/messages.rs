@@ -1,0 +1,189 @@
+//! Messages from append to read, and what each status means.
+
+mod common;
+
+use common::{bodies, open, open_with, options, parts, queue, read, send, topic};
+use rocketkube_log::{Fault, Faults};
+use rocketkube_store::{
+    Batch, Flush, Limits, Options, QueueOffset, Status, StoreError, TopicConfig,
+};
+
+#[test]
+fn a_message_comes_back_as_it_was_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = topic(&store, "t", 4);
+    let placed = send(&store, &queue, b"hello", "TAGS\u{1}TagA\u{2}", 77);
+    assert_eq!(placed.queue_offset, QueueOffset(0));
+    let found = read(&store, &queue, 0);
+    assert_eq!((found.status, found.messages, found.next), (Status::Found, 1, QueueOffset(1)));
+    let mut bytes = Vec::new();
+    store.read_bytes(found.extents[0], &mut bytes).unwrap();
+    let record = rocketkube_protocol::record::RecordView::parse(&bytes).unwrap();
+    assert_eq!((record.body(), record.topic(), record.queue_id()), (&b"hello"[..], "t", 0));
+    assert_eq!((record.queue_offset(), record.store_timestamp()), (0, 77));
+    assert_eq!(record.physical_offset(), placed.physical_offset.0);
+}
+
+#[test]
+fn offsets_outside_the_queue_say_where_to_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = topic(&store, "t", 1);
+    let status = |from| {
+        let found = read(&store, &queue, from);
+        (found.status, found.next.0)
+    };
+    assert_eq!(status(0), (Status::EmptyQueue, 0));
+    assert_eq!(status(3), (Status::OffsetBeyondEnd, 0));
+    send(&store, &queue, b"a", "", 1);
+    assert_eq!(status(0), (Status::Found, 1));
+    assert_eq!(status(1), (Status::EndOfQueue, 1));
+    assert_eq!(status(2), (Status::OffsetBeyondEnd, 1));
+}
+
+#[test]
+fn one_message_comes_even_if_it_is_over_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = topic(&store, "t", 1);
+    for _ in 0..40 {
+        send(&store, &queue, &[7; 500], "", 1);
+    }
+    let count = |max_messages, max_bytes| {
+        let limits = Limits { max_messages, max_bytes };
+        store.read(&queue, QueueOffset(0), limits, &|_| true).unwrap().messages
+    };
+    assert_eq!(count(32, 1), 1);
+    assert_eq!(count(32, 1 << 20), 32);
+    assert_eq!(count(0, 1 << 20), 1);
+    assert_eq!(count(100, 1 << 20), 40);
+    assert_eq!(count(100, 1_300), 2);
+}
+
+#[test]
+fn a_filter_that_matches_nothing_moves_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = topic(&store, "t", 1);
+    for n in 0..100 {
+        let tag = if n % 10 == 0 { "TAGS\u{1}TagA\u{2}" } else { "TAGS\u{1}TagB\u{2}" };
+        send(&store, &queue, b"x", tag, 1);
+    }
+    let none = store.read(&queue, QueueOffset(0), common::ANY, &|_| false).unwrap();
+    assert_eq!((none.status, none.next, none.messages), (Status::NoMatch, QueueOffset(100), 0));
+    let tag_a = store.read(&queue, QueueOffset(1), common::ANY, &|tag| tag == 2_598_919).unwrap();
+    assert_eq!((tag_a.messages, tag_a.next), (9, QueueOffset(100)));
+    let limits = Limits { max_messages: 2, max_bytes: 1 << 20 };
+    let two = store.read(&queue, QueueOffset(0), limits, &|tag| tag == 2_598_919).unwrap();
+    assert_eq!((two.messages, two.next), (2, QueueOffset(11)));
+}
+
+#[test]
+fn messages_of_one_batch_get_consecutive_offsets_and_are_one_extent() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = topic(&store, "t", 1);
+    let mut batch = Batch::default();
+    for n in 0..10_u8 {
+        batch.push_message(&queue, &parts(&[n], "")).unwrap();
+    }
+    let receipt = store.append(batch, 1).unwrap();
+    let offsets: Vec<_> = receipt.placed.iter().map(|p| p.unwrap().queue_offset.0).collect();
+    assert_eq!(offsets, (0..10).collect::<Vec<_>>());
+    assert_eq!(read(&store, &queue, 0).extents.len(), 1);
+    let batch = receipt.into_batch();
+    assert!(batch.is_empty() && batch.messages() == 0);
+}
+
+#[test]
+fn a_batch_rolled_back_leaves_what_was_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = topic(&store, "t", 1);
+    let mut batch = Batch::default();
+    batch.push_message(&queue, &parts(b"kept", "KEYS\u{1}a b")).unwrap();
+    let checkpoint = batch.checkpoint();
+    batch.push_message(&queue, &parts(b"dropped", "KEYS\u{1}c")).unwrap();
+    batch.roll_back(checkpoint);
+    assert_eq!(store.append(batch, 1).unwrap().placed.len(), 1);
+    assert_eq!(bodies(&store, &queue, 0), [(0, b"kept".to_vec())]);
+}
+
+#[test]
+fn store_time_never_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = topic(&store, "t", 1);
+    for now in [100, 50, 120] {
+        send(&store, &queue, b"x", "", now);
+    }
+    let mut bytes = Vec::new();
+    for extent in read(&store, &queue, 0).extents {
+        store.read_bytes(extent, &mut bytes).unwrap();
+    }
+    let times: Vec<_> = rocketkube_protocol::record::records(&bytes)
+        .map(|record| record.unwrap().store_timestamp())
+        .collect();
+    assert_eq!(times, [100, 100, 120]);
+}
+
+#[test]
+fn a_message_for_a_deleted_topic_is_placed_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let old = topic(&store, "t", 1);
+    send(&store, &old, b"old", "", 1);
+    store.delete_topic("t", 1).unwrap();
+    assert!(old.is_closed() && store.topic("t").is_none());
+    let new = topic(&store, "t", 1);
+    let mut batch = Batch::default();
+    batch.push_message(&old, &parts(b"late", "")).unwrap();
+    batch.push_message(&new, &parts(b"new", "")).unwrap();
+    let placed = store.append(batch, 1).unwrap().placed;
+    assert_eq!(placed[0], None);
+    assert_eq!(placed[1].unwrap().queue_offset, QueueOffset(0));
+    assert_eq!(bodies(&store, &new, 0), [(0, b"new".to_vec())]);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(bodies(&store, &queue(&store, "t", 0), 0), [(0, b"new".to_vec())]);
+}
+
+#[test]
+fn a_topic_is_created_once_and_changed_only_if_it_exists() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    topic(&store, "t", 1);
+    let config = TopicConfig::with_queues(2);
+    let again = store.create_topic("t", &config, 1);
+    assert!(matches!(again, Err(StoreError::TopicExists { .. })));
+    let missing = store.update_topic("u", &config, 1);
+    assert!(matches!(missing, Err(StoreError::NoSuchTopic { .. })));
+    store.update_topic("t", &config, 1).unwrap();
+    assert_eq!(store.topic("t").unwrap().queues().len(), 2);
+    let huge = store.create_topic("v", &TopicConfig::with_queues(1 << 20), 1);
+    assert!(matches!(huge, Err(StoreError::TooManyQueues { .. })));
+}
+
+#[test]
+fn nothing_is_shown_before_it_is_durable_when_flush_is_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::plan([Fault::Flush(3)]);
+    let sync = Options { flush: Flush::Sync, faults, ..options(dir.path()) };
+    let (store, _) = open_with(sync);
+    store.create_topic("t", &TopicConfig::with_queues(1), 0).unwrap();
+    let queue = queue(&store, "t", 0);
+    let mut last_max = QueueOffset(0);
+    for _ in 0..100 {
+        let mut batch = Batch::default();
+        batch.push_message(&queue, &parts(b"x", "")).unwrap();
+        if store.append(batch, 1).is_err() {
+            break;
+        }
+        last_max = queue.max();
+    }
+    // Whatever became visible stays, and nothing more does after the failed flush.
+    assert!(queue.max() >= last_max);
+    let shown = bodies(&store, &queue, 0).len() as u64;
+    assert!(shown <= queue.max().0);
+}
