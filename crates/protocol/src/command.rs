@@ -2,7 +2,7 @@
 //!
 //! A command has a code, an `opaque` number by which an answer finds its request, a flag, an
 //! optional remark, text fields that depend on the code, and a body. The fields are given a type by
-//! [`crate::header`], bodies by their own module.
+//! [`crate::header`], bodies by [`crate::body`].
 
 use std::borrow::Cow;
 

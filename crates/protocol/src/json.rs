@@ -2,7 +2,7 @@
 //!
 //! Hand-written because a header is decoded for every message: it borrows, does not allocate, and
 //! knows the flat shape. It reads standard JSON only; bodies, which come in other dialects, are read
-//! by `serde_json`.
+//! by `serde_json` after [`crate::fastjson`].
 
 use std::borrow::Cow;
 

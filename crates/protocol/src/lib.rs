@@ -7,9 +7,11 @@
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod batch;
+pub mod body;
 pub mod code;
 pub mod command;
 mod ext;
+pub mod fastjson;
 pub mod frame;
 mod head;
 pub mod header;
@@ -20,6 +22,7 @@ pub mod names;
 pub mod peer;
 pub mod record;
 
+pub use body::{Body, BodyError};
 pub use code::{RequestCode, ResponseCode};
 pub use command::{Command, DecodeError, HeaderForm, Request, Response};
 pub use ext::{ExtFields, ExtWriter, FieldValue};
