@@ -56,7 +56,17 @@ impl Wire {
             Ok(stream)
         });
         let stream = connected.map_err(|source| WireError::Connect { addr, source })?;
-        Ok(Self { stream, received: Vec::new(), taken: 0, patience, next_opaque: 1 })
+        Ok(Self::over(stream, patience))
+    }
+
+    fn over(stream: TcpStream, patience: Duration) -> Self {
+        Self { stream, received: Vec::new(), taken: 0, patience, next_opaque: 1 }
+    }
+
+    /// The same connection, for another thread: one end sends while the other reads.
+    pub fn try_clone(&self) -> Result<Self, WireError> {
+        let stream = self.stream.try_clone().map_err(|source| WireError::Lost { source })?;
+        Ok(Self::over(stream, self.patience))
     }
 
     /// A number no request of this connection has had.
@@ -198,8 +208,7 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
-            let mut wire =
-                Wire { stream, received: Vec::new(), taken: 0, patience: PATIENCE, next_opaque: 0 };
+            let mut wire = Wire::over(stream, PATIENCE);
             let request = wire.receive().unwrap();
             act(&mut wire, request);
         });
