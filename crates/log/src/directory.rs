@@ -93,6 +93,14 @@ impl Directory {
     }
 }
 
+impl Drop for Directory {
+    /// Closing the file alone would leave the lock with any child process that was being forked
+    /// at that moment and has not closed its copy yet.
+    fn drop(&mut self) {
+        self.unlock();
+    }
+}
+
 fn copies(name: &str) -> [String; 2] {
     [name.to_owned(), format!("{name}.copy")]
 }

@@ -33,9 +33,8 @@ impl Flusher {
         }
     }
 
-    /// Waits until everything appended below `offset` is durable.
+    /// Waits until `durable` reaches `offset`, even if nothing reaches that far yet.
     pub(crate) fn flush_to(&self, core: &Core, offset: u64) -> Result<(), LogError> {
-        let offset = offset.min(core.positions.appended());
         let mut gate = self.gate.lock();
         while core.positions.durable() < offset {
             if core.positions.failed() {
@@ -72,18 +71,25 @@ impl Flusher {
                 core.fail(&error);
                 break;
             }
-            core.positions.set_durable(target);
             if let Err(error) = note(&mut progress, target) {
                 core.fail(&error);
                 break;
             }
-            if core.flush_mode == Flush::Sync {
-                core.confirm(target);
+            let confirmed = self.publish(core, target);
+            if confirmed {
+                (core.on_confirmed)(target);
             }
-            let _gate = self.gate.lock();
-            self.flushed.notify_all();
         }
         progress
+    }
+
+    /// Moves `durable`, and with it `confirmed` where that follows; both before anybody in
+    /// `flush_to` goes on. True if `confirmed` moved.
+    fn publish(&self, core: &Core, target: u64) -> bool {
+        let _gate = self.gate.lock();
+        core.positions.set_durable(target);
+        self.flushed.notify_all();
+        core.flush_mode == Flush::Sync && core.positions.confirm(target)
     }
 
     /// Waits until a flush is due and says up to where; `None` to end.

@@ -174,8 +174,8 @@ impl<M: Machine> Log<M> {
         let flushed = self.flush_to(self.appended());
         let progress = threads.stop(&self.core);
         let marked = flushed.and_then(|()| match progress {
-            Some(mut progress) => progress.mark(self.durable(), true),
-            None => Err(LogError::Failed),
+            Some(mut progress) if !self.failed() => progress.mark(self.durable(), true),
+            _ => Err(LogError::Failed),
         });
         self.core.directory.unlock();
         marked

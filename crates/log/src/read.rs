@@ -11,7 +11,7 @@ use crate::{
     error::ReadError,
     frame::{FRAME_ALIGN, FrameHeader},
     machine::{Item, Items},
-    reader::{Frame, Reader},
+    reader::Reader,
     scan,
     segment::Segment,
     verify::CHUNK,
@@ -80,7 +80,7 @@ impl Core {
         let mut at = frame_start(segment, reader, range.start);
         while at < end {
             match self.frame_or_damage(segment, reader, at) {
-                Step::Frame(frame) => at = frame.header.end(),
+                Step::Frame(header) => at = header.end(),
                 Step::Rest => break,
                 Step::Damage(damage) => {
                     at = damage.range.end;
@@ -102,11 +102,12 @@ impl Core {
             let mut at = frame_start(&segment, &mut reader, range.start);
             while at < range.end.min(segment.end()) {
                 match self.frame_or_damage(&segment, &mut reader, at) {
-                    Step::Frame(frame) => {
-                        Items::new(frame.payload, frame.header.payload_start())
+                    Step::Frame(header) => {
+                        let payload = reader.payload(&segment, &header).unwrap_or_default();
+                        Items::new(payload, header.payload_start())
                             .filter(|item| range.contains(&item.offset))
                             .for_each(&mut *f);
-                        at = frame.header.end();
+                        at = header.end();
                     }
                     Step::Rest => break,
                     // Found on the way to the first frame of the range.
@@ -124,14 +125,13 @@ impl Core {
     }
 
     /// What is at the end of a frame.
-    fn frame_or_damage<'r>(&self, segment: &Segment, reader: &'r mut Reader, at: u64) -> Step<'r> {
-        if reader.frame(segment, at).is_some() {
-            // Asked twice, because a frame returned from a branch would be borrowed in all.
-            return reader.frame(segment, at).map_or(Step::Rest, Step::Frame);
+    fn frame_or_damage(&self, segment: &Segment, reader: &mut Reader, at: u64) -> Step {
+        if let Some((header, _)) = reader.verified(segment, at) {
+            return Step::Frame(header);
         }
         let appended = self.positions.appended();
         let rest = at + FRAME_ALIGN..segment.end().min(appended);
-        let whole = |r: &mut Reader, h: FrameHeader| r.frame(segment, h.start).is_some();
+        let whole = |r: &mut Reader, h: FrameHeader| r.verified(segment, h.start).is_some();
         let lost = match scan::headers(segment, reader, rest, whole) {
             Some(next) => at..next.start,
             None if appended <= segment.end() => at..appended,
@@ -157,8 +157,8 @@ impl Core {
 }
 
 /// What a walk meets.
-enum Step<'r> {
-    Frame(Frame<'r>),
+enum Step {
+    Frame(FrameHeader),
     /// Nothing more in this segment.
     Rest,
     Damage(Damage),

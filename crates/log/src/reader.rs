@@ -43,14 +43,27 @@ impl Reader {
 
     /// The frame at `offset`, if it is whole.
     pub(crate) fn frame(&mut self, segment: &Segment, offset: u64) -> Option<Frame<'_>> {
+        let (header, header_crc) = self.verified(segment, offset)?;
+        let payload = self.payload(segment, &header)?;
+        Some(Frame { header, header_crc, payload })
+    }
+
+    /// The header at `offset`, if the frame is whole, and its CRC.
+    pub(crate) fn verified(
+        &mut self,
+        segment: &Segment,
+        offset: u64,
+    ) -> Option<(FrameHeader, u32)> {
         let (header, header_crc) = self.header(segment, offset)?;
-        if header.end() > segment.end() {
-            return None;
-        }
-        let (seal, length) = (self.seal, usize::try_from(header.payload_len).ok()?);
-        let payload = self.bytes(segment, header.payload_start(), length)?;
-        let whole = seal.checksum([payload]) == header.payload_crc;
-        whole.then_some(Frame { header, header_crc, payload })
+        let seal = self.seal;
+        let payload = self.payload(segment, &header)?;
+        (seal.checksum([payload]) == header.payload_crc).then_some((header, header_crc))
+    }
+
+    /// The payload of a frame, not verified.
+    pub(crate) fn payload(&mut self, segment: &Segment, header: &FrameHeader) -> Option<&[u8]> {
+        let length = usize::try_from(header.payload_len).ok()?;
+        self.bytes(segment, header.payload_start(), length)
     }
 
     /// Bytes of the segment; `None` where the file ends before them.

@@ -11,7 +11,7 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     damage::Damage,
     epochs::Epochs,
-    frame::{FRAME_ALIGN, FrameHeader, Seal, align_up},
+    frame::{FRAME_HEADER, FrameHeader, Seal, align_up},
     machine::{Items, Machine},
     reader::{Frame, Reader},
     scan,
@@ -116,14 +116,23 @@ impl<'a, M: Machine> Walk<'a, M> {
         loop {
             at = self.follow(index, at);
             let Some((next, offset)) = self.further(index, at) else { break };
-            if !self.rolls_over(index, next, offset) {
-                self.lose(at..offset);
-                self.chain = None;
+            if let Some(end) = self.skip_payload(index, at) {
+                at = end;
+                continue;
             }
-            for passed in index..next {
+            let (to, start) = match self.rolls_over(index) {
+                Some(first) if next > index => (index + 1, first),
+                _ => {
+                    let from = self.lost_from(index, at, next, offset);
+                    self.lose(from..offset);
+                    self.chain = None;
+                    (next, offset)
+                }
+            };
+            for passed in index..to {
                 self.machine.sealed(self.segments[passed].range());
             }
-            (index, at) = (next, offset);
+            (index, at) = (to, start);
         }
         self.end(index, at)
     }
@@ -168,11 +177,13 @@ impl<'a, M: Machine> Walk<'a, M> {
         at
     }
 
-    /// The next valid frame behind an invalid one: index of its segment and its offset.
+    /// The next valid frame where the order is lost: index of its segment and its offset. At `at`
+    /// itself there may be one that does not name the frame before it, because that was lost
+    /// already when this one was written.
     fn further(&mut self, index: usize, at: u64) -> Option<(usize, u64)> {
         let least = self.chain.unwrap_or(Chain::GENESIS);
         for (next, segment) in self.segments.iter().enumerate().skip(index) {
-            let from = if next == index { at + FRAME_ALIGN } else { segment.first_frame() };
+            let from = if next == index { at } else { segment.first_frame() };
             let (epochs, durable) = (&*self.epochs, &mut self.durable);
             let wanted = |reader: &mut Reader, header: FrameHeader| {
                 let ours = header.number >= least.number
@@ -181,7 +192,7 @@ impl<'a, M: Machine> Walk<'a, M> {
                 if ours {
                     *durable = header.durable.max(*durable);
                 }
-                ours && reader.frame(segment, header.start).is_some()
+                ours && reader.verified(segment, header.start).is_some()
             };
             let range = from..segment.end();
             if let Some(header) = scan::headers(segment, &mut self.reader, range, wanted) {
@@ -191,13 +202,46 @@ impl<'a, M: Machine> Walk<'a, M> {
         None
     }
 
-    /// Whether the frame at `offset` follows the last one although a segment ends between them.
-    fn rolls_over(&mut self, index: usize, next: usize, offset: u64) -> bool {
-        let segment = &self.segments[next];
-        let header = self.reader.header(segment, offset);
-        offset == segment.first_frame()
-            && next > index
-            && header.is_some_and(|(h, _)| self.chain.is_some_and(|chain| chain.continues_with(&h)))
+    /// Where only the payload is lost, the header still says where the next frame starts.
+    fn skip_payload(&mut self, index: usize, at: u64) -> Option<u64> {
+        let segment = &self.segments[index];
+        let (header, crc) = self.reader.header(segment, at)?;
+        let ours = self.chain.is_none_or(|chain| chain.continues_with(&header))
+            && self.epochs.accept(header.epoch, at)
+            && header.end() <= segment.end();
+        if !ours {
+            return None;
+        }
+        self.lose(at..header.end());
+        self.chain = Some(Chain::after(&header, crc));
+        Some(header.end())
+    }
+
+    /// Start of what is lost before the frame at `offset`. The rest of a full segment is not part
+    /// of it if the one frame missing in the count has left its traces in the next segment.
+    fn lost_from(&mut self, index: usize, at: u64, next: usize, offset: u64) -> u64 {
+        let Some(behind) = self.segments.get(index + 1).filter(|_| next > index) else { return at };
+        let first = behind.first_frame();
+        let found = self.reader.header(&self.segments[next], offset);
+        let one_is_missing = found.is_some_and(|(header, _)| {
+            self.chain.is_some_and(|chain| header.number == chain.number + 1)
+        });
+        let rest = at..self.segments[index].end();
+        let traces = !scan::is_zero(behind, &mut self.reader, first..first + FRAME_HEADER);
+        if one_is_missing && traces && scan::is_zero(&self.segments[index], &mut self.reader, rest)
+        {
+            first
+        } else {
+            at
+        }
+    }
+
+    /// The first frame of the next segment, if its header follows the last frame of this one.
+    fn rolls_over(&mut self, index: usize) -> Option<u64> {
+        let next = self.segments.get(index + 1)?;
+        let (header, _) = self.reader.header(next, next.first_frame())?;
+        let follows = self.chain.is_some_and(|chain| chain.continues_with(&header));
+        (follows && self.epochs.accept(header.epoch, header.start)).then_some(header.start)
     }
 
     /// Notes a lost range, cut at the ends of segments.

@@ -4,4 +4,10 @@
 #![expect(clippy::cast_possible_truncation, reason = "test data is small")]
 
 mod append;
+mod cold;
+mod concurrency;
+mod faults;
+mod kill;
+mod power;
+mod recovery;
 mod support;

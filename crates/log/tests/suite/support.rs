@@ -1,8 +1,17 @@
 //! A machine that remembers everything, and ways to look at and damage a log's files.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use rocketkube_log::{Appended, Flush, Item, Log, Machine, Options, ReadError, Recovery};
+use rand::{SeedableRng, rngs::StdRng};
+use rocketkube_log::{
+    Appended, FRAME_HEADER, Flush, Item, Log, Machine, Options, ReadError, Recovery,
+};
 
 /// Items keep this many bytes for what the machine stamps: size, magic, own offset, number.
 pub(crate) const STAMPED: usize = 24;
@@ -136,4 +145,79 @@ pub(crate) fn walk_all(log: &Log<Memory>) -> (Vec<(u64, u64)>, Vec<Range<u64>>) 
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// A directory in memory where there is one: opening flushes often, and these tests open often.
+pub(crate) fn fast_dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Path of the segment that starts at an offset.
+pub(crate) fn segment_path(dir: &Path, start: u64) -> PathBuf {
+    dir.join("log").join(format!("{start:020}.seg"))
+}
+
+/// All files of a data directory, as a kill at this moment would leave them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Image(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Image {
+    pub(crate) fn of(dir: &Path) -> Self {
+        let mut image = Self::default();
+        for folder in ["", "log"] {
+            for entry in fs::read_dir(dir.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    let name = path.strip_prefix(dir).unwrap().to_path_buf();
+                    image.0.insert(name, fs::read(&path).unwrap());
+                }
+            }
+        }
+        image
+    }
+
+    /// Makes the directory hold exactly this.
+    pub(crate) fn restore(&self, dir: &Path) {
+        for present in Self::of(dir).0.keys().filter(|name| !self.0.contains_key(*name)) {
+            fs::remove_file(dir.join(present)).unwrap();
+        }
+        for (name, bytes) in &self.0 {
+            fs::write(dir.join(name), bytes).unwrap();
+        }
+    }
+
+    /// Names of the files, to walk over and change.
+    pub(crate) fn names(&self) -> Vec<PathBuf> {
+        self.0.keys().cloned().collect()
+    }
+
+    pub(crate) fn get(&self, name: &Path) -> Option<&Vec<u8>> {
+        self.0.get(name)
+    }
+
+    pub(crate) fn set(&mut self, name: &Path, bytes: Vec<u8>) {
+        self.0.insert(name.to_path_buf(), bytes);
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.remove(Path::new(name)).unwrap();
+    }
+
+    /// The bytes of the segment that starts at an offset.
+    pub(crate) fn segment(&mut self, start: u64) -> &mut Vec<u8> {
+        self.0.get_mut(&segment_path(Path::new(""), start)).unwrap()
+    }
+}
+
+/// The frame that holds a single item: from its header to the next.
+pub(crate) fn frame_of(appended: &Appended<Batch>) -> Range<u64> {
+    appended.start - FRAME_HEADER..appended.end
+}
+
+/// Random numbers from a printed seed.
+pub(crate) fn random() -> StdRng {
+    let seed = std::env::var("LOG_TEST_SEED").ok().map(|text| text.parse().unwrap());
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("LOG_TEST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
 }
