@@ -171,10 +171,14 @@ impl<S: Service> Connection<S> {
     }
 
     fn collect(&mut self) -> Result<End, CloseReason> {
-        match self.peer.collect(&mut self.output) {
-            End::Close(reason) => Err(reason),
-            end => Ok(end),
+        let (end, woken) = self.peer.collect(&mut self.output);
+        if let End::Close(reason) = end {
+            return Err(reason);
         }
+        if woken && let Some(session) = &mut self.session {
+            self.shared.service.woken(session, &mut self.output);
+        }
+        Ok(end)
     }
 
     /// Reads until the socket is empty or there is a batch; `false` if nothing new is known.

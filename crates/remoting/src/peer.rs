@@ -83,6 +83,8 @@ struct State {
     end: End,
     /// The connection closes when nothing is deferred any more.
     finishing: bool,
+    /// The session is to be told, see [`Peer::wake`].
+    woken: bool,
     last_opaque: i32,
     /// Who waits for the answer to which `opaque`.
     calls: HashMap<i32, oneshot::Sender<Command>>,
@@ -110,6 +112,7 @@ impl Peer {
                 waker: None,
                 end: End::Open,
                 finishing: false,
+                woken: false,
                 last_opaque: 0,
                 calls: HashMap::new(),
             }),
@@ -235,6 +238,16 @@ impl Peer {
         Deferral { peer: Arc::clone(self) }
     }
 
+    /// Has [`Service::woken`](crate::Service::woken) called on the connection's task: something its
+    /// session waits for may have come. Many wakes before the task runs are one.
+    pub fn wake(&self) {
+        let mut state = self.state.lock();
+        if !state.woken {
+            state.woken = true;
+            state.wake_and_unlock();
+        }
+    }
+
     /// Closes the connection after everything that is queued or deferred was sent.
     pub fn finish(&self) {
         let mut state = self.state.lock();
@@ -268,21 +281,21 @@ impl Peer {
         drop(calls); // wakes the callers, who may want the lock
     }
 
-    /// Moves what is queued to `output`.
-    pub(crate) fn collect(&self, output: &mut Output) -> End {
+    /// Moves what is queued to `output`, and says whether the session was woken.
+    pub(crate) fn collect(&self, output: &mut Output) -> (End, bool) {
         let mut state = self.state.lock();
         state.waker = None;
         if !state.queue.is_empty() {
             output.append(&mut state.queue);
         }
-        state.end
+        (state.end, std::mem::take(&mut state.woken))
     }
 
     /// Leaves a waker for whoever queues something next; `false` if somebody has since `end` was
     /// collected.
     pub(crate) fn park(&self, waker: &Waker, end: End, finishing: bool) -> bool {
         let mut state = self.state.lock();
-        if !state.queue.is_empty() || state.end != end {
+        if !state.queue.is_empty() || state.woken || state.end != end {
             return false;
         }
         state.finishing = finishing;

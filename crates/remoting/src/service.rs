@@ -26,6 +26,9 @@ pub trait Service: Send + Sync + 'static {
     /// once for all of them.
     fn end_of_batch(&self, session: &mut Self::Session, out: &mut Output);
 
+    /// Somebody called [`Peer::wake`]: what the session waits for may have come.
+    fn woken(&self, _session: &mut Self::Session, _out: &mut Output) {}
+
     /// The connection is gone, or will be when this returns.
     fn disconnected(&self, session: Self::Session);
 
