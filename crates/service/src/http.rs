@@ -1,0 +1,164 @@
+//! One HTTP port per process: metrics, probes and a status page. Nothing can be changed here.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Registry;
+
+/// What a process says of itself. All false at first.
+#[derive(Debug, Default)]
+pub struct Health {
+    started: AtomicBool,
+    ready: AtomicBool,
+    wedged: AtomicBool,
+}
+
+impl Health {
+    /// Start-up is over.
+    pub fn set_started(&self) {
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// Whether a request sent now will succeed.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    /// The process cannot go on and should be started again.
+    pub fn set_wedged(&self) {
+        self.wedged.store(true, Ordering::Release);
+    }
+
+    fn is_live(&self) -> bool {
+        !self.wedged.load(Ordering::Acquire)
+    }
+
+    fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_started() && self.is_live() && self.ready.load(Ordering::Acquire)
+    }
+}
+
+/// What the pages show.
+#[derive(Clone)]
+pub struct Pages {
+    pub health: Arc<Health>,
+    pub metrics: Arc<Registry>,
+    /// The content of `/statusz`.
+    pub status: Arc<dyn Fn() -> Value + Send + Sync>,
+}
+
+/// Binds `addr`; where there is no IPv6, its IPv4 counterpart.
+pub async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(addr).await {
+        Err(error) if addr.is_ipv6() && addr.ip().is_unspecified() && no_ipv6(&error) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).await
+        }
+        result => result,
+    }
+}
+
+fn no_ipv6(error: &std::io::Error) -> bool {
+    // EAFNOSUPPORT and EADDRNOTAVAIL: not compiled in, and switched off.
+    error.raw_os_error() == Some(97) || error.kind() == std::io::ErrorKind::AddrNotAvailable
+}
+
+/// Serves the pages until `shutdown`.
+pub async fn serve(
+    listener: TcpListener,
+    pages: Pages,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/startz", get(|pages| probe(pages, Health::is_started)))
+        .route("/livez", get(|pages| probe(pages, Health::is_live)))
+        .route("/readyz", get(|pages| probe(pages, Health::is_ready)))
+        .route("/statusz", get(status))
+        .with_state(pages);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], pages.metrics.render())
+}
+
+async fn probe(State(pages): State<Pages>, is: fn(&Health) -> bool) -> (StatusCode, &'static str) {
+    if is(&pages.health) {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not yet\n")
+    }
+}
+
+async fn status(State(pages): State<Pages>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], format!("{:#}\n", (pages.status)()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn start() -> (SocketAddr, Arc<Health>, CancellationToken) {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (health, shutdown) = (Arc::new(Health::default()), CancellationToken::new());
+        let metrics = Arc::new(Registry::default());
+        metrics.counter("mq_things_total", "Things.", Vec::new()).add(3);
+        let status = Arc::new(|| serde_json::json!({ "name": "test" }));
+        let pages = Pages { health: Arc::clone(&health), metrics, status };
+        tokio::spawn(serve(listener, pages, shutdown.clone()));
+        (addr, health, shutdown)
+    }
+
+    async fn ask(addr: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let text = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn probes_say_what_the_process_says() {
+        let (addr, health, shutdown) = start().await;
+        assert!(ask(addr, "GET /startz").await.starts_with("HTTP/1.1 503"));
+        assert!(ask(addr, "GET /livez").await.starts_with("HTTP/1.1 200"));
+        health.set_started();
+        assert!(ask(addr, "GET /startz").await.starts_with("HTTP/1.1 200"));
+        assert!(ask(addr, "GET /readyz").await.starts_with("HTTP/1.1 503"));
+        health.set_ready(true);
+        assert!(ask(addr, "GET /readyz").await.starts_with("HTTP/1.1 200"));
+        health.set_wedged();
+        assert!(ask(addr, "GET /livez").await.starts_with("HTTP/1.1 503"));
+        shutdown.cancel();
+    }
+
+    #[tokio::test]
+    async fn metrics_and_status_are_read_only_pages() {
+        let (addr, _, shutdown) = start().await;
+        assert!(ask(addr, "GET /metrics").await.contains("mq_things_total 3"));
+        assert!(ask(addr, "GET /statusz").await.contains("\"name\": \"test\""));
+        assert!(ask(addr, "POST /metrics").await.starts_with("HTTP/1.1 405"));
+        assert!(ask(addr, "GET /../etc/passwd").await.starts_with("HTTP/1.1 404"));
+        shutdown.cancel();
+    }
+}
