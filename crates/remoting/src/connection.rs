@@ -80,12 +80,11 @@ pub(crate) struct Connection<S: Service> {
     session: Option<S::Session>,
     /// Frees the place of this connection.
     _permit: Option<OwnedSemaphorePermit>,
-    /// Begins with a frame; holds no memory while the connection waits for a new one.
-    input: Vec<u8>,
-    output: Output,
+    /// What is unfinished; none while the connection waits for a new frame.
+    work: Option<Box<Work>>,
     stage: Stage,
     reason: CloseReason,
-    /// When the frame that `input` begins with began to come, in ticks.
+    /// When the frame that the input begins with began to come, in ticks.
     frame_began: u32,
     /// Bytes read and written in the batch before: how much to make room for.
     last_input: u32,
@@ -95,8 +94,16 @@ pub(crate) struct Connection<S: Service> {
     silent: bool,
     /// Something was received or sent since the deadline was set.
     active: bool,
-    /// There may be whole frames in `input`, left until the peer takes its answers.
+    /// There may be whole frames in the input, left until the peer takes its answers.
     stalled: bool,
+}
+
+/// What is in memory of frames and answers.
+#[derive(Debug, Default)]
+struct Work {
+    /// Begins with a frame.
+    input: Vec<u8>,
+    output: Output,
 }
 
 /// How far a connection is on its way to its end.
@@ -137,8 +144,7 @@ impl<S: Service> Connection<S> {
             shared,
             session,
             _permit: permit,
-            input: Vec::new(),
-            output: Output::default(),
+            work: None,
             stage: Stage::Serving,
             reason: CloseReason::Aborted,
             frame_began: 0,
@@ -152,38 +158,38 @@ impl<S: Service> Connection<S> {
     }
 
     /// Does what can be done without waiting; `false` if that was nothing.
-    fn round(&mut self, cx: &mut Context<'_>) -> Result<(bool, End), CloseReason> {
-        let end = self.collect()?;
-        let received = self.receive(cx).map_err(|_| CloseReason::Io)?;
+    fn round(&mut self, work: &mut Work, cx: &mut Context<'_>) -> Result<(bool, End), CloseReason> {
+        let end = self.collect(work)?;
+        let received = self.receive(work, cx).map_err(|_| CloseReason::Io)?;
         let was_stalled = std::mem::take(&mut self.stalled);
-        let handled = self.handle();
+        let handled = self.handle(work);
         if received || was_stalled {
             // What other threads queued in the meantime joins this write.
-            self.collect()?;
+            self.collect(work)?;
         }
-        let sent = self.send(cx).map_err(|_| CloseReason::Io)?;
+        let sent = self.send(work, cx).map_err(|_| CloseReason::Io)?;
         handled?;
-        if self.output.is_empty() && !self.stalled {
+        if work.output.is_empty() && !self.stalled {
             self.end_if_owed_nothing(end, cx)?;
         }
         self.active |= received || sent;
         Ok((received || sent || (was_stalled && !self.stalled), end))
     }
 
-    fn collect(&mut self) -> Result<End, CloseReason> {
-        let (end, woken) = self.peer.collect(&mut self.output);
+    fn collect(&mut self, work: &mut Work) -> Result<End, CloseReason> {
+        let (end, woken) = self.peer.collect(&mut work.output);
         if let End::Close(reason) = end {
             return Err(reason);
         }
         if woken && let Some(session) = &mut self.session {
-            self.shared.service.woken(session, &mut self.output);
+            self.shared.service.woken(session, &mut work.output);
         }
         Ok(end)
     }
 
     /// Reads until the socket is empty or there is a batch; `false` if nothing new is known.
-    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let owes_too_much = self.output.unsent() >= self.shared.limits.unsent as u64;
+    fn receive(&mut self, work: &mut Work, cx: &mut Context<'_>) -> io::Result<bool> {
+        let owes_too_much = work.output.unsent() >= self.shared.limits.unsent as u64;
         if self.stage == Stage::HalfClosed || self.stalled || owes_too_much {
             return Ok(false);
         }
@@ -193,9 +199,9 @@ impl<S: Service> Connection<S> {
             // Asked before there is a buffer, so that a connection without input needs none.
             let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else { break };
             ready?;
-            self.make_room();
-            let room = self.input.capacity() - self.input.len();
-            let read = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
+            self.make_room(work);
+            let room = work.input.capacity() - work.input.len();
+            let read = pin!(self.stream.read_buf(&mut work.input)).poll(cx);
             let Poll::Ready(read) = read else { break };
             let read = read?;
             received += read;
@@ -204,27 +210,27 @@ impl<S: Service> Connection<S> {
                 break; // The socket is empty; one more call would only say so.
             }
         }
-        self.received(received);
+        self.received(work, received);
         if ended {
             self.peer_ended()?;
         }
         Ok(received > 0 || ended)
     }
 
-    fn make_room(&mut self) {
-        let (len, capacity) = (self.input.len(), self.input.capacity());
+    fn make_room(&mut self, work: &mut Work) {
+        let (len, capacity) = (work.input.len(), work.input.capacity());
         if capacity - len < LEAST_READ {
             // Never more than was received before, whatever length a frame announces.
             let expected = (self.last_input as usize).clamp(FIRST_READ, BATCH);
-            self.input.reserve_exact(len.max(expected));
+            work.input.reserve_exact(len.max(expected));
         }
     }
 
-    fn received(&mut self, bytes: usize) {
+    fn received(&mut self, work: &Work, bytes: usize) {
         if bytes == 0 {
             return;
         }
-        if self.input.len() == bytes {
+        if work.input.len() == bytes {
             self.frame_began = self.shared.registry.now();
         }
         self.silent = false;
@@ -241,27 +247,27 @@ impl<S: Service> Connection<S> {
     }
 
     /// Gives all whole frames to the service, as long as the peer does not owe us its reading.
-    fn handle(&mut self) -> Result<(), CloseReason> {
+    fn handle(&mut self, work: &mut Work) -> Result<(), CloseReason> {
         if self.stage == Stage::Lingering {
-            self.input.clear();
+            work.input.clear();
         }
-        if self.input.is_empty() {
+        if work.input.is_empty() {
             return Ok(());
         }
         let Some(session) = &mut self.session else { return Ok(()) };
         let shared = &*self.shared;
-        let mut batch = Batch { output: &mut self.output, handled: 0, requests: 0, strays: 0 };
+        let mut batch = Batch { output: &mut work.output, handled: 0, requests: 0, strays: 0 };
         if batch.output.is_empty() {
             batch.output.buffer().reserve(self.last_output as usize);
         }
-        let result = batch.handle(&self.input, shared, &self.peer, session);
+        let result = batch.handle(&work.input, shared, &self.peer, session);
         let Batch { handled, requests, strays, .. } = batch;
         if requests > 0 {
-            shared.service.end_of_batch(session, &mut self.output);
+            shared.service.end_of_batch(session, &mut work.output);
             shared.counters.count_requests(requests);
         }
         if handled > 0 {
-            self.input.drain(..handled);
+            work.input.drain(..handled);
             self.frame_began = shared.registry.now();
         }
         self.stalled = result?;
@@ -285,13 +291,13 @@ impl<S: Service> Connection<S> {
     }
 
     /// Writes what the socket takes; `false` if that was nothing.
-    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if self.output.is_empty() {
+    fn send(&mut self, work: &mut Work, cx: &mut Context<'_>) -> io::Result<bool> {
+        if work.output.is_empty() {
             return Ok(false);
         }
-        let in_memory = self.output.in_memory().min(BATCH);
+        let in_memory = work.output.in_memory().min(BATCH);
         self.last_output = u32::try_from(in_memory).unwrap_or(u32::MAX);
-        let sent = match self.output.poll_send(&mut self.stream, cx) {
+        let sent = match work.output.poll_send(&mut self.stream, cx) {
             Poll::Ready(sent) => sent?,
             Poll::Pending => 0,
         };
@@ -313,30 +319,34 @@ impl<S: Service> Connection<S> {
     }
 
     /// Gives back memory, moves the deadline, and leaves the waker; `false` if there is more to do.
-    fn park(&mut self, waker: &Waker, end: End) -> bool {
-        if self.input.is_empty() {
-            self.input = Vec::new();
-        } else if self.input.len() < self.input.capacity() / 8 {
-            self.input.shrink_to_fit();
+    fn park(&mut self, mut work: Box<Work>, waker: &Waker, end: End) -> bool {
+        if work.input.is_empty() {
+            work.input = Vec::new();
+        } else if work.input.len() < work.input.capacity() / 8 {
+            work.input.shrink_to_fit();
         }
-        if self.output.is_empty() {
-            self.output = Output::default();
+        if work.output.is_empty() {
+            work.output = Output::default();
         }
-        self.peer.unsent_elsewhere.store(self.output.unsent(), Ordering::Relaxed);
+        self.peer.unsent_elsewhere.store(work.output.unsent(), Ordering::Relaxed);
         if std::mem::take(&mut self.active) && self.stage != Stage::Lingering {
-            self.set_deadline();
+            self.set_deadline(&work);
         }
         let ending =
             self.stage == Stage::HalfClosed || (self.stage == Stage::Serving && end == End::Finish);
-        self.peer.park(waker, end, ending && self.output.is_empty())
+        let ending = ending && work.output.is_empty();
+        if !(work.input.is_empty() && work.output.is_empty()) {
+            self.work = Some(work);
+        }
+        self.peer.park(waker, end, ending)
     }
 
-    fn set_deadline(&self) {
+    fn set_deadline(&self, work: &Work) {
         let (registry, limits) = (&self.shared.registry, &self.shared.limits);
         if self.silent {
             return; // The first deadline stands: answers that were never asked for do not count.
         }
-        let waits_for_rest = !self.input.is_empty() && !self.stalled;
+        let waits_for_rest = !work.input.is_empty() && !self.stalled;
         if waits_for_rest && self.stage == Stage::Serving {
             let since = registry.now().saturating_sub(self.frame_began);
             let tick = registry.tick_after(limits.partial_frame).saturating_sub(since);
@@ -401,10 +411,11 @@ impl<S: Service> Future for Connection<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         for _ in 0..ROUNDS {
-            match this.round(cx) {
-                Ok((true, _)) => {}
+            let mut work = this.work.take().unwrap_or_default();
+            match this.round(&mut work, cx) {
+                Ok((true, _)) => this.work = Some(work),
                 Ok((false, end)) => {
-                    if this.park(cx.waker(), end) {
+                    if this.park(work, cx.waker(), end) {
                         return Poll::Pending;
                     }
                 }
@@ -432,5 +443,32 @@ impl<S: Service> Drop for Connection<S> {
         if let Some(session) = self.session.take() {
             self.shared.service.disconnected(session);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Service for Nothing {
+        type Session = ();
+
+        fn connected(&self, _: &Arc<Peer>) {}
+
+        fn request(&self, (): &mut (), _: Request<'_>, _: &mut Output) {}
+
+        fn end_of_batch(&self, (): &mut (), _: &mut Output) {}
+
+        fn disconnected(&self, (): ()) {}
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // The runtime adds about 500 bytes for the task and the socket.
+        let bytes = size_of::<Connection<Nothing>>() + size_of::<Peer>();
+        assert!(bytes <= 272, "{bytes} bytes");
     }
 }

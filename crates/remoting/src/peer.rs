@@ -50,6 +50,8 @@ pub enum CallError {
     TooManyCalls { max: usize },
 }
 
+type Answer = oneshot::Receiver<Command>;
+
 /// What a connection is to do about its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -77,7 +79,8 @@ pub struct Peer {
 
 #[derive(Debug)]
 struct State {
-    queue: Output,
+    /// What others sent, until the connection's task takes it.
+    queue: Option<Box<Output>>,
     /// Set while the connection's task sleeps; who takes it wakes the task.
     waker: Option<Waker>,
     end: End,
@@ -86,18 +89,36 @@ struct State {
     /// The session is to be told, see [`Peer::wake`].
     woken: bool,
     last_opaque: i32,
-    /// Who waits for the answer to which `opaque`.
-    calls: HashMap<i32, oneshot::Sender<Command>>,
+    /// None as long as the peer was never called, as most are not.
+    calls: Option<Box<Calls>>,
 }
 
+/// Who waits for the answer to which `opaque`.
+#[derive(Debug, Default)]
+struct Calls(HashMap<i32, oneshot::Sender<Command>>);
+
 impl State {
-    fn next_opaque(&mut self) -> i32 {
-        // An old call may still wait for this number once the counter has gone round.
-        while self.calls.contains_key(&self.last_opaque.wrapping_add(1)) {
-            self.last_opaque = self.last_opaque.wrapping_add(1);
+    fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.in_memory())
+    }
+
+    /// Queues a call under an `opaque` of its own.
+    fn submit(&mut self, mut command: Command) -> Result<(i32, Answer), CallError> {
+        let calls = &mut self.calls.get_or_insert_default().0;
+        if calls.len() >= MAX_CALLS {
+            return Err(CallError::TooManyCalls { max: MAX_CALLS });
         }
-        self.last_opaque = self.last_opaque.wrapping_add(1);
-        self.last_opaque
+        let mut opaque = self.last_opaque.wrapping_add(1);
+        // An old call may still wait for this number once the counter has gone round.
+        while calls.contains_key(&opaque) {
+            opaque = opaque.wrapping_add(1);
+        }
+        command.opaque = opaque;
+        command.encode_into(self.queue.get_or_insert_default().buffer())?;
+        let (sender, answer) = oneshot::channel();
+        calls.insert(opaque, sender);
+        self.last_opaque = opaque;
+        Ok((opaque, answer))
     }
 }
 
@@ -108,13 +129,13 @@ impl Peer {
             remote,
             max_queued,
             state: Mutex::new(State {
-                queue: Output::default(),
+                queue: None,
                 waker: None,
                 end: End::Open,
                 finishing: false,
                 woken: false,
                 last_opaque: 0,
-                calls: HashMap::new(),
+                calls: None,
             }),
             deadline: Deadline::default(),
             unsent_elsewhere: AtomicU64::new(0),
@@ -146,7 +167,8 @@ impl Peer {
 
     /// Bytes the peer has not taken yet, those in files included.
     pub fn unsent(&self) -> u64 {
-        self.state.lock().queue.unsent() + self.unsent_elsewhere.load(Ordering::Relaxed)
+        let queued = self.state.lock().queue.as_ref().map_or(0, |queue| queue.unsent());
+        queued + self.unsent_elsewhere.load(Ordering::Relaxed)
     }
 
     /// Whether nothing can be sent any more.
@@ -174,12 +196,12 @@ impl Peer {
             return Err(SendError::Closed);
         }
         // Judged before writing: whatever comes first fits, so that no answer is ever impossible.
-        let queued = state.queue.in_memory();
+        let queued = state.queued();
         let result = if queued >= self.max_queued {
             state.end = End::Close(CloseReason::Overflow);
             Err(SendError::Overflow { queued, max: self.max_queued })
         } else {
-            write(&mut state.queue);
+            write(state.queue.get_or_insert_default());
             Ok(())
         };
         state.wake_and_unlock();
@@ -192,7 +214,7 @@ impl Peer {
     /// If it cannot be queued; the connection stays as it is.
     pub fn send_oneway(&self, command: Command) -> Result<(), CallError> {
         let mut state = self.open_state()?;
-        command.oneway().encode_into(state.queue.buffer())?;
+        command.oneway().encode_into(state.queue.get_or_insert_default().buffer())?;
         state.wake_and_unlock();
         Ok(())
     }
@@ -201,17 +223,11 @@ impl Peer {
     ///
     /// # Errors
     /// If it cannot be queued; the connection stays as it is.
-    pub fn submit(self: &Arc<Self>, mut command: Command) -> Result<Call, CallError> {
-        let (sender, answer) = oneshot::channel();
+    pub fn submit(self: &Arc<Self>, command: Command) -> Result<Call, CallError> {
         let mut state = self.open_state()?;
-        if state.calls.len() >= MAX_CALLS {
-            return Err(CallError::TooManyCalls { max: MAX_CALLS });
-        }
-        command.opaque = state.next_opaque();
-        command.encode_into(state.queue.buffer())?;
-        state.calls.insert(command.opaque, sender);
+        let (opaque, answer) = state.submit(command)?;
         state.wake_and_unlock();
-        Ok(Call { peer: Arc::clone(self), opaque: command.opaque, answer })
+        Ok(Call { peer: Arc::clone(self), opaque, answer })
     }
 
     /// Sends a request and waits for its answer.
@@ -274,9 +290,9 @@ impl Peer {
     pub(crate) fn ended(&self, reason: CloseReason) {
         let mut state = self.state.lock();
         state.end = End::Close(reason);
-        state.queue = Output::default();
+        state.queue = None;
         state.waker = None;
-        let calls = std::mem::take(&mut state.calls);
+        let calls = state.calls.take();
         drop(state);
         drop(calls); // wakes the callers, who may want the lock
     }
@@ -285,8 +301,8 @@ impl Peer {
     pub(crate) fn collect(&self, output: &mut Output) -> (End, bool) {
         let mut state = self.state.lock();
         state.waker = None;
-        if !state.queue.is_empty() {
-            output.append(&mut state.queue);
+        if let Some(mut queue) = state.queue.take() {
+            output.append(&mut queue);
         }
         (state.end, std::mem::take(&mut state.woken))
     }
@@ -295,7 +311,7 @@ impl Peer {
     /// collected.
     pub(crate) fn park(&self, waker: &Waker, end: End, finishing: bool) -> bool {
         let mut state = self.state.lock();
-        if !state.queue.is_empty() || state.woken || state.end != end {
+        if state.queue.is_some() || state.woken || state.end != end {
             return false;
         }
         state.finishing = finishing;
@@ -310,12 +326,12 @@ impl Peer {
     pub(crate) fn is_settled(&self) -> bool {
         let state = self.state.lock();
         // In this order: who promised first sends, then drops the promise.
-        self.deferred.load(Ordering::Acquire) == 0 && state.queue.is_empty()
+        self.deferred.load(Ordering::Acquire) == 0 && state.queue.is_none() && !state.woken
     }
 
     /// Hands an answer to who called; `false` if nobody did, or has given up.
     pub(crate) fn answered(&self, response: &Request<'_>) -> bool {
-        let sender = self.state.lock().calls.remove(&response.opaque);
+        let sender = self.state.lock().calls.as_mut().and_then(|it| it.0.remove(&response.opaque));
         sender.is_some_and(|sender| sender.send(Command::from(response)).is_ok())
     }
 
@@ -327,7 +343,7 @@ impl Peer {
 
     fn open_state(&self) -> Result<parking_lot::MutexGuard<'_, State>, CallError> {
         let state = self.state.lock();
-        let queued = state.queue.in_memory();
+        let queued = state.queued();
         match state.end {
             End::Close(_) => Err(CallError::Closed),
             _ if queued >= self.max_queued => Err(CallError::Full { queued, max: self.max_queued }),
@@ -375,7 +391,7 @@ impl Drop for Deferral {
 pub struct Call {
     peer: Arc<Peer>,
     opaque: i32,
-    answer: oneshot::Receiver<Command>,
+    answer: Answer,
 }
 
 impl Future for Call {
@@ -391,8 +407,10 @@ impl Drop for Call {
         // The answer, when it has come, took its entry with it.
         self.answer.close();
         let mut state = self.peer.state.lock();
-        if state.calls.get(&self.opaque).is_some_and(oneshot::Sender::is_closed) {
-            state.calls.remove(&self.opaque);
+        if let Some(calls) = &mut state.calls
+            && calls.0.get(&self.opaque).is_some_and(oneshot::Sender::is_closed)
+        {
+            calls.0.remove(&self.opaque);
         }
     }
 }
