@@ -1,6 +1,6 @@
 //! The steps of opening, in the order that makes each safe to be killed in.
 
-use std::{fs, sync::Arc};
+use std::{fs, ops::Range, sync::Arc};
 
 use crate::{
     append::Position,
@@ -16,7 +16,7 @@ use crate::{
     machine::Machine,
     options::Options,
     positions::Positions,
-    progress::ProgressFile,
+    progress::{Progress, ProgressFile},
     recovery::{End, Recovery, Walk},
     scan,
     segment::{SEGMENT_HEADER, Segment, SegmentHeader, Segments, allocate},
@@ -40,6 +40,8 @@ struct Opening {
     seal: Seal,
     epochs: Epochs,
     segments: Vec<Arc<Segment>>,
+    /// Segment headers that are lost.
+    damage: Vec<Damage>,
 }
 
 pub(crate) fn open<M: Machine>(
@@ -47,23 +49,14 @@ pub(crate) fn open<M: Machine>(
     mut machine: M,
     resume: u64,
 ) -> Result<Opened<M>, LogError> {
-    options.check()?;
-    let directory = Directory::lock(&options.dir, options.faults.clone())?;
-    let found = files::list(&directory)?;
-    let id = identity::open(&directory, !found.is_empty())?;
-    let seal = Seal::new(id);
-    let epochs = Epochs::load(&directory, seal)?;
-    let (mut progress, before) = ProgressFile::open(&directory, seal)?;
-    let (segments, damaged) = files::open(&found, id, resume)?;
-    let mut opening = Opening { options, directory, id, seal, epochs, segments };
+    let (mut opening, mut progress, before) = Opening::read(options, resume)?;
     let durable = before.map_or(0, |progress| progress.durable);
     if opening.segments.is_empty() {
         opening.add_segment(resume.max(durable))?;
     }
-    let walk = Walk::new(&opening.segments, &mut machine, &mut opening.epochs, seal, durable);
-    let mut end = walk.run(resume);
-    let headers = damaged.iter().map(|&index| &opening.segments[index]);
-    end.damage.extend(headers.map(|s| Damage::new(s, s.start..s.first_frame())));
+    let Opening { segments, epochs, seal, .. } = &mut opening;
+    let mut end = Walk::new(segments, &mut machine, epochs, *seal, durable).run(resume);
+    end.damage.append(&mut opening.damage);
 
     let active = opening.enter(&mut end)?;
     let torn = opening.clear_behind(active, end.offset)?;
@@ -71,11 +64,11 @@ pub(crate) fn open<M: Machine>(
     let epoch = opening.begin_epoch(&end)?;
     progress.mark(end.offset, false)?;
 
-    let start = opening.segments[0].start;
+    let first = &opening.segments[0];
     let recovery = Recovery {
-        start,
+        start: first.start,
         end: end.offset,
-        walked: resume.max(opening.segments[0].first_frame()).min(end.offset)..end.offset,
+        walked: resume.max(first.first_frame()).min(end.offset)..end.offset,
         items: end.items,
         torn,
         damage: end.damage.clone(),
@@ -83,20 +76,41 @@ pub(crate) fn open<M: Machine>(
         same_boot: before.is_some_and(|progress| progress.same_boot()),
         epoch,
     };
-    let chain = end.chain.map(|chain| (chain.number, chain.previous));
-    // Where no frame is left to tell, a number that no frame below can have reached.
-    let (number, previous) = chain.unwrap_or((end.offset / FRAME_ALIGN, 0));
-    let position = Position {
-        segment: Arc::clone(&opening.segments[active]),
-        end: end.offset,
-        number,
-        previous,
-    };
+    let position = opening.position(active, &end);
     let core = opening.into_core(epoch, end);
     Ok(Opened { core, machine, position, progress, recovery })
 }
 
 impl Opening {
+    /// Locks the directory and reads everything but the frames. Changes nothing of a log that
+    /// exists. Also gives what the run before left as a hint.
+    fn read(
+        options: Options,
+        resume: u64,
+    ) -> Result<(Self, ProgressFile, Option<Progress>), LogError> {
+        options.check()?;
+        let directory = Directory::lock(&options.dir, options.faults.clone())?;
+        let found = files::list(&directory)?;
+        let id = identity::open(&directory, !found.is_empty())?;
+        let seal = Seal::new(id);
+        let epochs = Epochs::load(&directory, seal)?;
+        let (progress, before) = ProgressFile::open(&directory, seal)?;
+        let (segments, headless) = files::open(&found, id, resume)?;
+        let headers = headless.into_iter().map(|index| &segments[index]);
+        let damage = headers.map(|s| Damage::new(s, s.start..s.first_frame())).collect();
+        let opening = Self { options, directory, id, seal, epochs, segments, damage };
+        Ok((opening, progress, before))
+    }
+
+    /// Where the next frame goes, and what it has to say.
+    fn position(&self, active: usize, end: &End) -> Position {
+        let chain = end.chain.map(|chain| (chain.number, chain.previous));
+        // Where no frame is left to tell, a number that no frame below can have reached.
+        let (number, previous) = chain.unwrap_or((end.offset / FRAME_ALIGN, 0));
+        let segment = Arc::clone(&self.segments[active]);
+        Position { segment, end: end.offset, number, previous }
+    }
+
     /// Makes a segment of zeros at the end of the list.
     fn add_segment(&mut self, start: u64) -> Result<(), LogError> {
         let header = SegmentHeader {
@@ -132,11 +146,7 @@ impl Opening {
 
     /// Zeroes what a torn write left behind the end, and deletes the segments behind it, in which
     /// there is no valid frame. Gives the range that held anything.
-    fn clear_behind(
-        &mut self,
-        active: usize,
-        end: u64,
-    ) -> Result<Option<std::ops::Range<u64>>, LogError> {
+    fn clear_behind(&mut self, active: usize, end: u64) -> Result<Option<Range<u64>>, LogError> {
         let segment = &self.segments[active];
         let torn = scan::clear(segment, end).map_err(LogError::io("clear", &segment.path))?;
         if torn.is_some() {

@@ -76,8 +76,8 @@ impl Space {
                 }
                 Err(error) if is_full(&error) => state.full = true,
                 Err(error) => {
-                    state.stop = true;
                     drop(state);
+                    // Stops this thread too, and those who wait for it find the log failed.
                     core.fail(&error);
                 }
             }

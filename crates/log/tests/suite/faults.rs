@@ -41,6 +41,8 @@ fn run(dir: &Path, flush: Flush, faults: &Faults) -> Result<Ran, LogError> {
     let mut ran = Ran::default();
     for tag in 0..ITEMS {
         let Ok(appended) = log.append(Batch::of([item(tag, 2500)]), 0) else { break };
+        let confirmed = log.confirmed();
+        assert!(flush == Flush::Async || confirmed <= log.durable(), "confirmed before durable");
         if log.flush_to(appended.end).is_err() {
             break;
         }
@@ -112,6 +114,20 @@ fn each_failed_flush_stops_the_log_and_loses_nothing_confirmed() {
     let (_, flushes) = counts(Flush::Sync);
     assert!(flushes >= ITEMS);
     each_stops_the_log(Flush::Sync, (0..flushes).map(Fault::Flush));
+}
+
+#[test]
+fn every_segment_with_unflushed_frames_is_flushed_before_durable_moves() {
+    let (dir, faults) = (fast_dir(), Faults::plan([]));
+    let flush_interval = Duration::from_hours(1);
+    let options = Options { segment_size: SMALL, flush_interval, ..Options::new(dir.path()) };
+    let (log, _) = open(Options { faults: faults.clone(), ..options });
+    let before = faults.writes_and_flushes().1;
+    (0..10).for_each(|tag| drop(append(&log, tag, 3000)));
+    assert_eq!((log.segments().len(), log.durable()), (4, 4096));
+    log.flush_to(log.appended()).unwrap();
+    assert_eq!(faults.writes_and_flushes().1 - before, 4);
+    assert_eq!(log.durable(), log.appended());
 }
 
 #[test]

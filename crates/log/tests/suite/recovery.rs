@@ -2,7 +2,7 @@
 
 use std::{fs, ops::Range, os::unix::fs::FileExt, path::Path};
 
-use rocketkube_log::{Damage, FRAME_HEADER, Log, LogError, Options, Recovery};
+use rocketkube_log::{Damage, FRAME_HEADER, Fault, Faults, Log, LogError, Options, Recovery};
 
 use crate::support::*;
 
@@ -302,6 +302,32 @@ fn every_opening_begins_an_epoch_and_killed_openings_change_nothing() {
         assert_eq!(tags(&opened), log.tags_without(&[39]));
         assert_eq!(recovery.torn.is_some(), epoch == 2);
     }
+}
+
+#[test]
+fn an_opening_stopped_at_any_step_is_repeated_with_the_same_result() {
+    let log = written(&[3000; 12]);
+    let mut image = log.image.clone();
+    // The last four frames are torn, three of them in a segment of their own.
+    let (first, end) = (log.frames[8].start, log.end);
+    for at in first..end {
+        let start = at / SMALL * SMALL;
+        if at - start >= 4096 && at % 512 < 200 {
+            image.segment(start)[(at - start) as usize] = 0xAB;
+        }
+    }
+    image.remove("progress");
+    let steps = (0..20).flat_map(|n| [Fault::Flush(n), Fault::DirectorySync(n)]);
+    let mut stopped = 0;
+    for fault in steps {
+        image.restore(log.dir.path());
+        let options = Options { faults: Faults::plan([fault]), ..small(log.dir.path()) };
+        stopped += u32::from(Log::open(options, Memory::default(), 0).is_err());
+        let (opened, recovery) = log.open_again();
+        assert_eq!((recovery.end, recovery.damage), (first, vec![]), "{fault:?}");
+        assert_eq!(tags(&opened), log.tags_without(&[8, 9, 10, 11]), "{fault:?}");
+    }
+    assert!(stopped >= 6, "only {stopped} steps were stopped");
 }
 
 #[test]
