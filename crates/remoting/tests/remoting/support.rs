@@ -38,6 +38,7 @@ pub(crate) struct Echo {
     pub(crate) batches: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) disconnected: AtomicU64,
+    pub(crate) woken: AtomicU64,
     pub(crate) file: Option<Arc<File>>,
 }
 
@@ -95,6 +96,10 @@ impl Service for Echo {
 
     fn end_of_batch(&self, _: &mut Arc<Peer>, _: &mut Output) {
         self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn woken(&self, _: &mut Arc<Peer>, _: &mut Output) {
+        self.woken.fetch_add(1, Ordering::Relaxed);
     }
 
     fn disconnected(&self, _: Arc<Peer>) {
