@@ -143,3 +143,12 @@ async fn a_peer_that_is_closed_or_gone_takes_nothing() {
     assert!(peer.is_closed() && peer.send(b"more").is_err());
     server.closed(CloseReason::Local).await;
 }
+
+#[tokio::test]
+async fn the_unspecified_address_takes_ipv4_peers_and_shows_them_as_such() {
+    let mut server = start_on("[::]:0".parse().unwrap(), Echo::default(), Limits::default());
+    server.addr = std::net::SocketAddr::from(([127, 0, 0, 1], server.addr.port()));
+    server.assert_serves().await;
+    let remote = server.service.peers.lock()[0].remote();
+    assert!(remote.is_ipv4(), "{remote}");
+}

@@ -124,8 +124,11 @@ pub(crate) fn start() -> Running {
 }
 
 pub(crate) fn start_with(service: Echo, limits: Limits) -> Running {
+    start_on(SocketAddr::from(([127, 0, 0, 1], 0)), service, limits)
+}
+
+pub(crate) fn start_on(addr: SocketAddr, service: Echo, limits: Limits) -> Running {
     let (service, shutdown) = (Arc::new(service), CancellationToken::new());
-    let addr = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::bind(&[addr], Arc::clone(&service), limits, shutdown.clone()).unwrap();
     Running {
         addr: server.local_addrs().unwrap()[0],
