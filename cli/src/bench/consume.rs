@@ -4,13 +4,14 @@
 use std::collections::VecDeque;
 
 use anyhow::Result;
+use rocketkube_protocol::header::pull_flag;
+use rocketkube_protocol::record::{RecordView, records};
 use rocketkube_protocol::{Command, Request, RequestCode, ResponseCode};
 use serde::Serialize;
 
 use super::body::{self, BodyError};
 use super::engine::{Answer, Asked, Clock, Origin, Workload};
 use super::latency::Latencies;
-use super::record::Record;
 use super::template::{Template, request, write_decimal};
 
 /// What to read.
@@ -77,7 +78,7 @@ pub(crate) struct Consume {
 /// A place in a queue that is read on from.
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
-    queue: usize,
+    queue_id: i32,
     range: QueueRange,
     next: u64,
 }
@@ -123,31 +124,31 @@ impl Consume {
     }
 
     /// Checks the records of one answer; returns how many there are.
-    fn check(&mut self, cursor: &Cursor, mut body: &[u8], at_ns: u64) -> u64 {
+    fn check(&mut self, cursor: &Cursor, body: &[u8], at_ns: u64) -> u64 {
         let (mut count, mut expected) = (0, cursor.next);
-        while !body.is_empty() {
-            let Some((record, rest)) = Record::split_first(body) else {
+        for record in records(body) {
+            let Ok(record) = record else {
                 self.findings.unreadable += 1;
                 break;
             };
-            if record.queue_offset != expected || record.queue_id as usize != cursor.queue {
+            if record.queue_offset() != expected || record.queue_id() != cursor.queue_id {
                 self.findings.out_of_order += 1;
             }
-            expected = record.queue_offset.wrapping_add(1);
+            expected = record.queue_offset().wrapping_add(1);
             count += 1;
             if (self.received + count).is_multiple_of(self.reading.verify_every) {
-                self.verify(record.body);
+                self.verify(&record);
             }
             if self.reading.mode == Mode::Tail {
-                self.note_delay(record.body, at_ns);
+                self.note_delay(record.body(), at_ns);
             }
-            body = rest;
         }
         count
     }
 
-    fn verify(&mut self, body: &[u8]) {
-        match body::verify(body) {
+    fn verify(&mut self, record: &RecordView<'_>) {
+        match body::verify(record.body()) {
+            Ok(_) if !record.has_sound_body() => self.findings.altered += 1,
             Ok(_) => self.findings.verified += 1,
             Err(BodyError::Altered) => self.findings.altered += 1,
             Err(BodyError::Foreign) => self.findings.foreign += 1,
@@ -171,7 +172,10 @@ impl Workload for Consume {
             return if working { Asked::NotNow } else { Asked::Exhausted };
         };
         let frame = self.template.append(opaque, out);
-        write_decimal(&mut frame[self.queue_id..][..self.queue_id_len], cursor.queue as u64);
+        write_decimal(
+            &mut frame[self.queue_id..][..self.queue_id_len],
+            cursor.queue_id.unsigned_abs().into(),
+        );
         write_decimal(&mut frame[self.queue_offset..][..OFFSET_DIGITS.len()], cursor.next);
         self.at_work[origin.connection][origin.slot] = Some(cursor);
         Asked::Sent
@@ -207,12 +211,11 @@ impl Workload for Consume {
 /// Nineteen digits hold every offset.
 const OFFSET_DIGITS: &str = "0000000000000000000";
 const GROUP: &str = "rkctl-bench";
-const SUSPEND: i32 = 2;
-const SUBSCRIPTION: i32 = 4;
 
 fn pull_command(reading: &Reading, queue_id: &str) -> Command {
-    let flags = if reading.mode == Mode::Tail { SUBSCRIPTION | SUSPEND } else { SUBSCRIPTION };
-    let (flags, maximum) = (flags.to_string(), reading.pull_batch.to_string());
+    let wait = if reading.mode == Mode::Tail { pull_flag::SUSPEND } else { 0 };
+    let flags = (pull_flag::SUBSCRIPTION | wait).to_string();
+    let maximum = reading.pull_batch.to_string();
     let fields = [
         ("consumerGroup", GROUP),
         ("topic", &reading.topic),
@@ -237,13 +240,13 @@ fn cursors(reading: &Reading, slots: usize, queues: &[QueueRange]) -> VecDeque<C
     } as u64;
     let mut cursors = VecDeque::new();
     for copy in 0..copies {
-        for (queue, &range) in queues.iter().enumerate() {
+        for (queue_id, &range) in (0..).zip(queues) {
             let next = match reading.mode {
                 Mode::Tail => range.max,
                 Mode::Once | Mode::Repeat => range.min + (range.max - range.min) * copy / copies,
             };
             if reading.mode == Mode::Tail || range.min < range.max {
-                cursors.push_back(Cursor { queue, range, next });
+                cursors.push_back(Cursor { queue_id, range, next });
             }
         }
     }

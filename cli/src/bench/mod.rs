@@ -15,7 +15,6 @@ mod offsets;
 mod process;
 mod produce;
 mod progress;
-mod record;
 mod report;
 mod slots;
 mod template;
