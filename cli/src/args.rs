@@ -3,7 +3,10 @@
 use clap::{Parser, Subcommand};
 
 use crate::bench::BenchCommand;
+use crate::cluster::ClusterArgs;
+use crate::message::{MessageCommand, SendArgs, TailArgs};
 use crate::output::Format;
+use crate::topic::TopicCommand;
 
 /// Administration and load tool of RocketKube.
 ///
@@ -20,6 +23,34 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Create, list, describe and delete topics
+    Topic {
+        #[command(flatten)]
+        cluster: ClusterArgs,
+        #[command(subcommand)]
+        command: TopicCommand,
+    },
+    /// Send and read messages
+    Message {
+        #[command(flatten)]
+        cluster: ClusterArgs,
+        #[command(subcommand)]
+        command: MessageCommand,
+    },
+    /// Short for `message send`
+    Send {
+        #[command(flatten)]
+        cluster: ClusterArgs,
+        #[command(flatten)]
+        args: SendArgs,
+    },
+    /// Short for `message tail`
+    Consume {
+        #[command(flatten)]
+        cluster: ClusterArgs,
+        #[command(flatten)]
+        args: TailArgs,
+    },
     /// Measure a broker under load
     Bench {
         #[command(subcommand)]

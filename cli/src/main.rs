@@ -3,11 +3,16 @@
 
 mod args;
 mod bench;
+mod cluster;
 mod duration;
+mod message;
 mod output;
+mod progress;
+mod topic;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
 
 use args::{Cli, Command};
@@ -16,15 +21,32 @@ use args::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match &cli.command {
-        Command::Bench { command } => bench::run(command, cli.output),
-    };
-    match result {
+    match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has seen enough, as in `rkctl topic list | head -1`.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::write_error(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let format = cli.output;
+    match &cli.command {
+        Command::Topic { cluster, command } => {
+            cluster.run(|client| topic::run(command, client, format))
+        }
+        Command::Message { cluster, command } => {
+            cluster.run(|client| message::run(command, client, format))
+        }
+        Command::Send { cluster, args } => {
+            cluster.run(|client| message::send(args, client, format))
+        }
+        Command::Consume { cluster, args } => {
+            cluster.run(|client| message::tail(args, client, format))
+        }
+        Command::Bench { command } => bench::run(command, format),
     }
 }

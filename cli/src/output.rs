@@ -32,8 +32,53 @@ pub(crate) fn write_json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Writes a value on one line, for commands that print many.
+pub(crate) fn write_json_line(value: &impl Serialize) -> Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// A time of the wire, milliseconds since 1970, as RFC 3339; `None` for 0, which means never.
+pub(crate) fn time(milliseconds: i64) -> Option<String> {
+    let time = jiff::Timestamp::from_millisecond(milliseconds).ok()?;
+    (milliseconds != 0).then(|| format!("{time:.3}"))
+}
+
+/// Whether a command failed because nobody reads its output any more.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is_broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| {
+        let json =
+            || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        cause.downcast_ref().is_some_and(is_broken_pipe)
+            || json() == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
 /// Writes why a command failed, causes included, to stderr.
 pub(crate) fn write_error(error: &anyhow::Error) {
     // Nothing is left to do if stderr is closed.
     _ = writeln!(io::stderr(), "error: {error:#}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_utc_with_milliseconds() {
+        assert_eq!(time(1_700_000_000_123).as_deref(), Some("2023-11-14T22:13:20.123Z"));
+        assert_eq!(time(0), None);
+        assert_eq!(time(i64::MAX), None);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_recognised_below_other_causes() {
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&anyhow::Error::from(closed()).context("cannot print")));
+        assert!(is_broken_pipe(&serde_json::Error::io(closed()).into()));
+        assert!(!is_broken_pipe(&io::Error::from(io::ErrorKind::NotFound).into()));
+    }
 }

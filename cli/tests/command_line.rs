@@ -17,7 +17,9 @@ fn stderr_of_failure(args: &[&str], code: i32) -> String {
 fn help_names_every_command_and_succeeds() {
     let assert = rkctl(&["--help"]).assert().success();
     let help = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
-    assert!(help.contains("bench"), "{help}");
+    for command in ["topic", "message", "send", "consume", "bench"] {
+        assert!(help.contains(command), "{command} is missing in {help}");
+    }
 }
 
 #[test]
@@ -65,4 +67,26 @@ fn an_echo_run_reports_in_json() {
     assert_eq!(report["messages"], 2000);
     assert_eq!(report["errors"].as_array().map(Vec::len), Some(0));
     assert!(report["latencyUs"]["p99"].as_f64().is_some_and(|p99| p99 > 0.0));
+}
+
+#[test]
+fn a_name_server_that_is_not_there_is_named_with_the_way_out() {
+    for args in [
+        &["topic", "list", "-n", "127.0.0.1:1"][..],
+        &["send", "-n", "127.0.0.1:1", "hello", "text"],
+        &["message", "tail", "hello", "-n", "127.0.0.1:1"],
+        &["bench", "consume", "-n", "127.0.0.1:1"],
+    ] {
+        let stderr = stderr_of_failure(args, 1);
+        assert!(stderr.contains("no name server at 127.0.0.1:1: start one with"), "{stderr}");
+    }
+}
+
+#[test]
+fn the_name_server_is_also_taken_from_the_environment() {
+    for variable in ["ROCKETKUBE_NAMESRV", "NAMESRV_ADDR"] {
+        let assert = rkctl(&["topic", "list"]).env(variable, "127.0.0.1:2").assert().failure();
+        let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(stderr.contains("no name server at 127.0.0.1:2"), "{variable}: {stderr}");
+    }
 }

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rocketkube_protocol::body::{Body, ClusterInfo, TopicConfig};
 use rocketkube_protocol::{Command, Request, RequestCode, ResponseCode};
-use serde::Deserialize;
 
 use super::consume::QueueRange;
 use super::template::request;
@@ -31,6 +31,21 @@ impl Admin {
         Ok(Self { stream, addr, opaque: 0 })
     }
 
+    /// The only master a name server knows.
+    pub(crate) fn only_broker(&mut self) -> Result<SocketAddr> {
+        let answer = self.ask(RequestCode::GET_BROKER_CLUSTER_INFO, &[])?;
+        let answer = answer.expect_success("list the brokers")?;
+        let cluster = ClusterInfo::decode(&answer.body).context("unreadable list of brokers")?;
+        let brokers = cluster.broker_addr_table.into_values();
+        let masters: Vec<String> =
+            brokers.filter_map(|mut broker| broker.broker_addrs.remove(&0)).collect();
+        match &masters[..] {
+            [] => bail!("the name server at {} knows no broker yet", self.addr),
+            [master] => resolve(master),
+            _ => bail!("there are several brokers, choose one: --broker {}", masters.join(" | ")),
+        }
+    }
+
     /// Makes sure that the topic exists; returns how many queues it has.
     pub(crate) fn ensure_topic(&mut self, topic: &str, queues: u32) -> Result<u32> {
         let question = [("topic", topic)];
@@ -40,12 +55,11 @@ impl Admin {
             answer = self.ask(RequestCode::GET_TOPIC_CONFIG, &question)?;
         }
         let answer = answer.expect_success("look at the topic")?;
-        let config: TopicConfig =
-            serde_json::from_slice(&answer.body).context("unreadable topic")?;
-        if config.write_queue_nums == 0 {
-            bail!("topic {topic} has no queues to write to");
+        let config = TopicConfig::decode(&answer.body).context("unreadable topic")?;
+        match u32::try_from(config.write_queue_nums) {
+            Ok(count) if count > 0 => Ok(count),
+            _ => bail!("topic {topic} has {} queues to write to", config.write_queue_nums),
         }
-        Ok(config.write_queue_nums)
     }
 
     pub(crate) fn queue_range(&mut self, topic: &str, queue: u32) -> Result<QueueRange> {
@@ -105,13 +119,6 @@ impl Admin {
         (&mut self.stream).take(length as u64).read_to_end(&mut answer)?;
         Ok(answer)
     }
-}
-
-/// The part of a topic's settings that matters here.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TopicConfig {
-    write_queue_nums: u32,
 }
 
 struct Reply {

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::body::PREFIX_LEN;
 use super::engine::Plan;
 use super::slots::MAX_IN_FLIGHT;
+use crate::cluster::ClusterArgs;
 use crate::duration::parse_duration;
 
 /// Requests open per connection if `--in-flight` is not given: a latency test in a closed loop,
@@ -30,9 +31,11 @@ pub(crate) enum BenchCommand {
 /// Whom to load, and with what.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// The broker, HOST:PORT
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:10911")]
-    pub(crate) broker: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Load this broker, HOST:PORT, without asking a name server
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) broker: Option<String>,
     /// Topic; created if it does not exist
     #[arg(long, default_value = "rkctl-bench")]
     pub(crate) topic: String,

@@ -13,8 +13,8 @@ use rocketkube_protocol::Request;
 use super::latency::Latencies;
 use super::link::{Link, Poller};
 use super::process::{Process, Usage, thread_cpu_us};
-use super::progress::Progress;
 use super::slots::{Open, Slots};
+use crate::progress::Progress;
 
 /// How long answers are awaited after the last request.
 const DRAIN: Duration = Duration::from_secs(10);

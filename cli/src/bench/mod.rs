@@ -14,7 +14,6 @@ mod link;
 mod offsets;
 mod process;
 mod produce;
-mod progress;
 mod report;
 mod slots;
 mod template;
@@ -32,6 +31,7 @@ use self::echo::{Echo, EchoServer};
 use self::engine::{Clock, Server};
 use self::produce::{Messages, Produce};
 use self::report::Report;
+use crate::cluster;
 use crate::output::{self, Format};
 
 pub(crate) fn run(command: &BenchCommand, format: Format) -> Result<()> {
@@ -118,7 +118,10 @@ struct Target {
 
 impl Target {
     fn find(args: &TargetArgs) -> Result<Self> {
-        let addr = resolve(&args.broker)?;
+        let addr = match &args.broker {
+            Some(broker) => resolve(broker)?,
+            None => connect_name_server(&args.cluster.namesrv)?.only_broker()?,
+        };
         let mut admin =
             Admin::connect(addr).with_context(|| format!("cannot reach a broker at {addr}"))?;
         let count = admin.ensure_topic(&args.topic, args.queues)?;
@@ -128,4 +131,16 @@ impl Target {
             queues: queues.collect::<Result<_>>()?,
         })
     }
+}
+
+/// Tries the addresses of a list `HOST:PORT;HOST:PORT` until one answers.
+fn connect_name_server(list: &str) -> Result<Admin> {
+    let mut reason = anyhow::anyhow!("the list of addresses is empty");
+    for text in list.split(';').map(str::trim).filter(|text| !text.is_empty()) {
+        match resolve(text).and_then(Admin::connect) {
+            Ok(admin) => return Ok(admin),
+            Err(error) => reason = error,
+        }
+    }
+    Err(reason).with_context(|| cluster::no_name_server(list))
 }
