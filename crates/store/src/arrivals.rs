@@ -73,7 +73,9 @@ impl Arrivals {
 
 impl fmt::Debug for Arrivals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arrivals").field("waiting", &self.waiting.lock().len()).finish()
+        f.debug_struct("Arrivals")
+            .field("waiting", &self.waiting.lock().len())
+            .finish_non_exhaustive()
     }
 }
 

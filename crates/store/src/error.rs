@@ -25,6 +25,9 @@ pub enum StoreError {
     /// Flushing or trimming the log failed.
     #[error("log failed")]
     Log(#[from] LogError),
+    /// Nothing that was acknowledged depends on it.
+    #[error("cannot keep a derived file")]
+    File(#[from] FileError),
 }
 
 /// What was asked for cannot be read; all else still can.

@@ -76,11 +76,15 @@ impl RecentKeys {
         }
     }
 
-    /// Copies the keys below `end`.
+    /// Copies the keys below `end`. One caller at a time, which also drops them.
     pub(crate) fn below(&self, end: u64) -> Vec<KeyEntry> {
-        let chunks = self.chunks.lock();
-        let entries = chunks.iter().flatten().take_while(|entry| entry.physical < end);
-        entries.copied().collect()
+        let (mut keys, mut index) = (Vec::new(), 0);
+        // One chunk per lock, as in `find`.
+        while let Some(chunk) = self.chunks.lock().get(index) {
+            keys.extend(chunk.iter().take_while(|entry| entry.physical < end));
+            index += 1;
+        }
+        keys
     }
 
     /// Drops the keys below `end`, which are in an index file now.

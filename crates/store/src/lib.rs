@@ -8,15 +8,20 @@
 //! No network, no async runtime, no wall clock: callers pass the time. Who may do what, and which
 //! names are allowed, is decided above.
 //!
-//! Lock order: admin, commits, then the log's tail, then a table, a queue's entries, the recent
+//! Lock order: admin, commits, the keeper, then the log's tail, then a table, a queue's entries, the recent
 //! keys, the index files, arrivals.
 #![forbid(unsafe_code)]
 
 mod arrivals;
 mod batch;
+mod by_key;
+mod by_time;
 mod error;
+mod files;
 mod groups;
+mod index_file;
 mod indexes;
+mod keeper;
 mod key_index;
 mod machine;
 mod message;
@@ -29,6 +34,7 @@ mod queue_index;
 mod read;
 mod retention;
 mod settings;
+mod snapshot;
 mod state;
 mod store;
 mod tables;
@@ -36,6 +42,8 @@ mod topics;
 
 pub use arrivals::OnArrival;
 pub use batch::{Batch, Checkpoint, Placed, Receipt};
+pub use by_key::{KeyQuery, Matches};
+pub use by_time::Boundary;
 pub use error::{FileError, OpenError, ReadError, StoreError};
 pub use groups::Group;
 pub use message::MessageParts;
@@ -45,7 +53,7 @@ pub use options::Options;
 pub use position::{PhysicalOffset, QueueOffset};
 pub use queue::{Bounds, Queue};
 pub use read::{Extent, Limits, Read, Status};
-pub use retention::Retention;
+pub use retention::{Retained, Retention};
 pub use rocketkube_log::{AppendError, FileRange, Flush};
 pub use rocketkube_protocol::record::RecordError;
 pub use state::StateError;

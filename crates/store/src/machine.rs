@@ -14,6 +14,7 @@ use rocketkube_protocol::record::{RecordMut, RecordView};
 
 use crate::{
     batch::{Batch, Staged},
+    keeper::Job,
     key_index::{KeyEntry, key_hash, topic_hash},
     message::{Indexed, NOWHERE},
     queue::Queue,
@@ -45,13 +46,13 @@ pub(crate) struct Dispatcher {
     last_topic: Option<Arc<Topic>>,
     /// The first state record that this build cannot apply.
     refused: Option<(u64, StateError)>,
-    sealed: Sender<Range<u64>>,
+    keeper: Sender<Job>,
 }
 
 impl Dispatcher {
-    /// `store_ms`: newest store time of what the tables hold already. `sealed` gets the range of
-    /// each segment that got its last item.
-    pub(crate) fn new(tables: &Arc<Tables>, store_ms: i64, sealed: Sender<Range<u64>>) -> Self {
+    /// `store_ms`: newest store time of what the tables hold already. `keeper` is told of each
+    /// segment that got its last item.
+    pub(crate) fn new(tables: &Arc<Tables>, store_ms: i64, keeper: Sender<Job>) -> Self {
         Self {
             tables: Arc::clone(tables),
             store_ms,
@@ -60,7 +61,7 @@ impl Dispatcher {
             keys: Vec::new(),
             last_topic: None,
             refused: None,
-            sealed,
+            keeper,
         }
     }
 
@@ -199,6 +200,6 @@ impl Machine for Dispatcher {
     fn sealed(&mut self, segment: Range<u64>) {
         self.tables.keys.seal();
         // Nobody listens once the store is closing; the next opening finds the segment.
-        let _ = self.sealed.send(segment);
+        let _ = self.keeper.send(Job::Sealed(segment));
     }
 }

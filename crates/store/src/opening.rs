@@ -1,43 +1,184 @@
-//! Opening a store: what is known already, then the log from there on.
+//! Opening a store: the newest usable snapshot with its index files, then the log from there on.
+//!
+//! A snapshot whose files are missing or damaged is not used; without any, everything is read
+//! again from the log and all derived files are written anew.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+};
 
 use rocketkube_log::{Log, Recovery};
 
 use crate::{
-    error::OpenError, machine::Dispatcher, options::Options, queue::Shore, store::Store,
+    error::{FileError, OpenError},
+    files,
+    index_file::IndexFile,
+    indexes::Covered,
+    keeper::{Job, Keeper, KeeperThread},
+    key_index::KeyEntry,
+    machine::Dispatcher,
+    options::Options,
+    queue::Shore,
+    queue_index::{Entry, Run},
+    snapshot::Snapshot,
+    store::Store,
     tables::Tables,
 };
 
 /// What opening found.
 #[derive(Debug)]
 pub struct Opening {
+    /// Where replay started: the position of the snapshot that was used, or 0.
+    pub resumed_at: u64,
     pub log: Recovery,
 }
 
-pub(crate) fn open(options: Options, _now_ms: i64) -> Result<(Store, Opening), OpenError> {
+/// A snapshot and its index files, checked.
+struct Found {
+    snapshot: Snapshot,
+    indexes: Vec<IndexFile>,
+    tail: Option<IndexFile>,
+}
+
+pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
     let shore = Shore::new(options.store_host);
     let tables = Arc::new(Tables::new(&shore, &options.dir, options.on_arrival));
-    let (sealed, _receiver) = mpsc::channel();
-    let machine = Dispatcher::new(&tables, 0, sealed);
+    let snapshots = options.dir.join("snapshot");
+    files::prepare(tables.indexes.dir())?;
+    files::prepare(&snapshots)?;
+    let keeper = Arc::new(Keeper::new(&tables, snapshots.clone()));
+    let found = find(&tables, &keeper, &snapshots)?;
+    let (resume, store_ms) =
+        found.as_ref().map_or((0, 0), |f| (f.snapshot.position, f.snapshot.store_ms));
+    match &found {
+        Some(found) => found.restore(&tables)?,
+        None => remove_derived(&tables, &snapshots)?,
+    }
+    drop(found);
+
+    let (jobs, receiver) = mpsc::channel();
+    let machine = Dispatcher::new(&tables, store_ms, jobs.clone());
+    let thread =
+        keeper.start(receiver).map_err(FileError::io("start a thread for", &options.dir))?;
+    let thread = KeeperThread { jobs, thread: Some(thread) };
     let told = Arc::clone(&tables);
     let on_confirmed = options.on_confirmed;
-    let confirmed = Box::new(move |position| {
-        told.confirm(position);
-        on_confirmed(position);
-    });
     let log_options = rocketkube_log::Options {
         segment_size: options.segment_size,
         flush: options.flush,
-        on_confirmed: confirmed,
+        on_confirmed: Box::new(move |position| {
+            told.confirm(position);
+            on_confirmed(position);
+        }),
         on_failure: options.on_failure,
         faults: options.faults,
         ..rocketkube_log::Options::new(options.dir)
     };
-    let (log, recovery) = Log::open(log_options, machine, 0)?;
+    let (log, recovery) = Log::open(log_options, machine, resume)?;
     if let Some((position, source)) = log.with_machine(Dispatcher::take_refused) {
         return Err(OpenError::State { position, source });
     }
     tables.confirm(log.confirmed());
-    Ok((Store::new(tables, log), Opening { log: recovery }))
+    let opening = Opening { resumed_at: resume, log: recovery };
+    Ok((Store::new(tables, log, keeper, thread, options.retention), opening))
+}
+
+/// The newest snapshot that can be used.
+fn find(tables: &Tables, keeper: &Keeper, dir: &Path) -> Result<Option<Found>, FileError> {
+    let snapshots = Snapshot::all(dir)?;
+    Ok(snapshots.into_iter().find_map(|snapshot| check(tables, keeper, snapshot)))
+}
+
+fn check(tables: &Tables, keeper: &Keeper, snapshot: Snapshot) -> Option<Found> {
+    let mut indexes = Vec::new();
+    for part in &snapshot.indexes {
+        let file = IndexFile::open(&tables.indexes.path(part.start)).ok()?;
+        if *file.range() != (part.start..part.end) || file.rows().is_err() {
+            return None;
+        }
+        indexes.push(file);
+    }
+    let tail = match &snapshot.tail {
+        None => None,
+        Some(part) => {
+            let file = IndexFile::load(&keeper.tail_path(part.end)).ok()?;
+            if *file.range() != (part.start..part.end) || file.verify().is_err() {
+                return None;
+            }
+            Some(file)
+        }
+    };
+    Some(Found { snapshot, indexes, tail })
+}
+
+/// Nothing below is trusted any more: what is left would only be in the way.
+fn remove_derived(tables: &Tables, snapshots: &Path) -> Result<(), FileError> {
+    let index = tables.indexes.dir();
+    let all: [(&Path, &str); 3] =
+        [(index, "idx"), (index, crate::keeper::TAIL), (snapshots, "snap")];
+    for (dir, ending) in all {
+        let paths: Vec<PathBuf> = files::list(dir, ending)?;
+        paths.iter().try_for_each(|path| files::remove(path))?;
+    }
+    Ok(())
+}
+
+impl Found {
+    fn restore(&self, tables: &Tables) -> Result<(), FileError> {
+        self.snapshot.restore(tables);
+        for file in &self.indexes {
+            restore_runs(tables, file)?;
+        }
+        if let Some(tail) = &self.tail {
+            restore_tail(tables, tail)?;
+        }
+        let start = self.snapshot.start;
+        tables.shore.floor.raise(start, tables.indexes.first_above(start));
+        Ok(())
+    }
+}
+
+/// Takes over the rows of an index file, but for those of topics that were deleted since.
+fn restore_runs(tables: &Tables, file: &IndexFile) -> Result<(), FileError> {
+    let (range, (first_ms, last_ms)) = (file.range().clone(), file.times());
+    let end = range.end;
+    let number = tables.indexes.add(Covered { range, first_ms, last_ms });
+    for (row, number_of_row) in file.rows()?.zip(0..) {
+        let topic = tables.topics.get(row.topic).filter(|topic| topic.id() < end);
+        if let Some(queue) = topic.as_ref().and_then(|topic| topic.queue(row.queue)) {
+            let run = Run { first: row.first, file: number, row: number_of_row };
+            queue.entries().restore(run, row.count);
+            queue.raise_next(row.first + row.count);
+        }
+    }
+    Ok(())
+}
+
+/// Takes over what was in memory at a clean stop.
+fn restore_tail(tables: &Tables, file: &IndexFile) -> Result<(), FileError> {
+    let mut step = [Entry::default(); 256];
+    for row in file.rows()? {
+        let topic = tables.topics.get(row.topic).filter(|topic| topic.id() < file.range().end);
+        let Some(queue) = topic.as_ref().and_then(|topic| topic.queue(row.queue)) else { continue };
+        let mut done = 0;
+        while done < row.count {
+            let count = file.copy_entries(row, done, &mut step)?;
+            for (entry, at) in step[..count].iter().zip(row.first + done..) {
+                // Holes keep their places because their offsets are pushed like all others.
+                let _ = queue.entries().push(at, *entry);
+            }
+            done += count as u64;
+        }
+        queue.raise_next(row.first + row.count);
+    }
+    let mut keys = file.keys()?;
+    keys.sort_unstable_by_key(|key| key.physical);
+    keys.chunks(1024).for_each(|keys: &[KeyEntry]| tables.keys.extend(keys));
+    Ok(())
+}
+
+/// Tells the keeper that recovery is over.
+pub(crate) fn announce(thread: &KeeperThread, log: &Arc<Log<Dispatcher>>) {
+    let _ = thread.jobs.send(Job::Opened(Arc::clone(log)));
 }

@@ -211,19 +211,20 @@ impl Entries {
         Place::Filed { run, skip: from - run.first, until }
     }
 
-    /// The runs, oldest first.
-    pub(crate) fn runs(&self) -> &[Run] {
-        &self.runs
+    /// Whether nothing is retained once everything below `start`, and files below number `file`,
+    /// are gone.
+    pub(crate) fn is_empty_above(&self, start: u64, file: u32) -> bool {
+        self.active.last().is_none_or(|entry| entry.physical < start)
+            && self.runs.last().is_none_or(|run| run.file < file)
     }
 
-    /// The entries in memory.
-    pub(crate) fn active(&self) -> &[Entry] {
-        &self.active
-    }
-
-    /// The first `count` entries in memory are in an index file now.
-    pub(crate) fn filed(&mut self, run: Run, count: usize) {
-        self.runs.push(run);
+    /// The entries below the physical offset `end` are in an index file now, as `run`. If some
+    /// were trimmed while it was written, the rest of it is below the floor as well.
+    pub(crate) fn filed(&mut self, run: Run, end: u64) {
+        let count = self.active.partition_point(|entry| entry.physical < end);
+        if run.first == self.first_active && count > 0 {
+            self.runs.push(run);
+        }
         self.drop_active(count);
     }
 
@@ -279,7 +280,7 @@ mod tests {
     fn messages_lost_to_damage_leave_holes_and_later_ones_keep_their_offsets() {
         let mut entries = filled(2);
         entries.push(4, entry(9000)).unwrap();
-        let sizes: Vec<_> = entries.active().iter().map(|entry| entry.size).collect();
+        let sizes: Vec<_> = entries.active.iter().map(|entry| entry.size).collect();
         assert_eq!(sizes, [100, 100, 0, 0, 100]);
     }
 
@@ -301,7 +302,7 @@ mod tests {
     fn filed_entries_are_found_by_their_run() {
         let mut entries = filled(5);
         let run = Run { first: 0, file: 7, row: 3 };
-        entries.filed(run, 3);
+        entries.filed(run, 3000);
         let mut into = [Entry::default(); 8];
         assert_eq!(entries.place(2, &mut into), Place::Filed { run, skip: 2, until: 3 });
         assert_eq!(entries.place(3, &mut into), Place::Active(2));
@@ -312,11 +313,11 @@ mod tests {
     #[test]
     fn the_floor_takes_files_and_entries_below_it() {
         let mut entries = filled(5);
-        entries.filed(Run { first: 0, file: 7, row: 3 }, 3);
+        entries.filed(Run { first: 0, file: 7, row: 3 }, 3000);
         let floor = Floor::default();
         floor.raise(3001, 8);
         entries.settle(&floor);
-        assert_eq!((entries.min(), entries.end(), entries.runs().len()), (4, 5, 0));
+        assert_eq!((entries.min(), entries.end(), entries.runs.len()), (4, 5, 0));
     }
 
     #[test]
@@ -333,9 +334,9 @@ mod tests {
         fn every_offset_is_in_exactly_one_place(counts in prop::collection::vec(1_usize..5, 1..6)) {
             let total: usize = counts.iter().sum();
             let mut entries = filled(total as u64 + 2);
-            for (file, count) in counts.iter().enumerate() {
-                let run = Run { first: entries.first_active(), file: file as u32, row: 0 };
-                entries.filed(run, *count);
+            for (file, count) in (0..).zip(&counts) {
+                let run = Run { first: entries.first_active(), file, row: 0 };
+                entries.filed(run, 1000 * (run.first + *count as u64));
             }
             let mut into = [Entry::default(); 1];
             for offset in 0..entries.end() {

@@ -1,6 +1,21 @@
 //! What may be deleted, and when messages are refused to keep room for everything else.
+//!
+//! The log alone must always rebuild everything, so before its oldest segment goes, what is still
+//! live in it is written again at the tail, and a record says where the log starts now.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
+
+use crate::{
+    batch::Batch,
+    error::StoreError,
+    state::{QueueEndsRecord, State, TopicEnds, TrimRecord},
+    store::Store,
+};
+
+/// Segments deleted in one call, so that a full disk does not keep the caller for long.
+const PASS: usize = 10;
+/// Bytes of carried records per batch.
+const BATCH: usize = 1 << 20;
 
 /// How long messages are kept, and how full the disk may get. Shares are of the whole volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,5 +32,127 @@ impl Default for Retention {
     /// Apache's: 72 hours, 85 %, 90 %.
     fn default() -> Self {
         Self { age: Duration::from_hours(72), trim_percent: 85, refuse_percent: 90 }
+    }
+}
+
+/// What a pass of retention did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retained {
+    pub segments_deleted: usize,
+    /// Deleted although they were younger than the retention.
+    pub forced: usize,
+    /// As last measured.
+    pub used_percent: u8,
+}
+
+impl Store {
+    /// Deletes what is older than the retention or what a full disk asks for, and decides whether
+    /// messages are taken. Waits for flushes: call it from a thread that may block. The segment
+    /// being written is never deleted. `used_percent` measures the volume.
+    pub fn retain(
+        &self,
+        now_ms: i64,
+        used_percent: &dyn Fn() -> u8,
+    ) -> Result<Retained, StoreError> {
+        let policy = self.retention;
+        let age_ms = i64::try_from(policy.age.as_millis()).unwrap_or(i64::MAX);
+        let mut done = Retained { used_percent: used_percent(), ..Retained::default() };
+        while done.segments_deleted < PASS {
+            let Some(oldest) = self.tables.indexes.oldest() else { break };
+            // A segment without messages, which has no time, holds nothing but state: it goes at
+            // once, because what is live of it is carried.
+            let expired = oldest.last_ms.saturating_add(age_ms) < now_ms;
+            let forced = done.used_percent >= policy.trim_percent;
+            if !expired && !forced {
+                break;
+            }
+            self.trim(oldest.range.end, now_ms)?;
+            done.segments_deleted += 1;
+            done.forced += usize::from(!expired);
+            done.used_percent = used_percent();
+        }
+        let full = if done.used_percent >= policy.refuse_percent { done.used_percent } else { 0 };
+        self.full_percent.store(full, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// Makes `new_start`, the end of an indexed segment, the start of the log.
+    fn trim(&self, new_start: u64, now_ms: i64) -> Result<(), StoreError> {
+        let end = {
+            let _admin = self.admin.lock();
+            self.carry(new_start, now_ms)?
+        };
+        self.log.flush_to(end)?;
+        // First, so that no usable snapshot names an index file that is gone.
+        self.keeper.snapshot(&self.log)?;
+        self.log.trim(new_start)?;
+        self.tables.indexes.remove_below(new_start)?;
+        Ok(())
+    }
+
+    /// Appends what is live below `new_start`, and the record of the new start.
+    fn carry(&self, new_start: u64, now_ms: i64) -> Result<u64, StoreError> {
+        let mut batch = Batch::default();
+        for state in self.live_below(new_start) {
+            batch.push_state(&state);
+            if batch.len() >= BATCH {
+                self.append_reserved(std::mem::take(&mut batch), now_ms)?;
+            }
+        }
+        batch.push_state(&State::Trim(TrimRecord { start: new_start }));
+        self.append_reserved(batch, now_ms)
+    }
+
+    /// Current values whose newest record lies below `new_start`, topics first because offsets
+    /// and ends refer to them.
+    fn live_below(&self, new_start: u64) -> Vec<State> {
+        let tables = &self.tables;
+        let topics = tables.topics.all().into_iter();
+        let topics = topics.filter(|topic| topic.position() < new_start);
+        let groups = tables.groups.all().into_iter();
+        let groups = groups.filter(|group| group.position() < new_start);
+        let settings = tables.settings.all().into_iter();
+        let settings = settings.filter(|(_, position)| *position < new_start);
+        let mut live: Vec<State> = topics.map(|topic| State::Topic(topic.record())).collect();
+        live.extend(groups.map(|group| State::Group(group.record())));
+        live.extend(settings.map(|(record, _)| State::Setting(record)));
+        live.extend(tables.offsets.carried(new_start).into_iter().map(State::Offsets));
+        live.extend(self.ends_below(new_start).into_iter().map(State::QueueEnds));
+        live
+    }
+
+    /// Ends of queues that will have no message left. Said again at each trim, because the record
+    /// that said it before may be what is trimmed.
+    fn ends_below(&self, new_start: u64) -> Vec<QueueEndsRecord> {
+        let file = self.tables.indexes.first_above(new_start);
+        let (mut records, mut record, mut count) = (Vec::new(), QueueEndsRecord::default(), 0);
+        for topic in self.tables.topics.all() {
+            let mut ends = TopicEnds { topic: topic.name().to_owned(), ..TopicEnds::default() };
+            for queue in topic.queues() {
+                let entries = queue.entries();
+                if entries.end() > 0 && entries.is_empty_above(new_start, file) {
+                    ends.queues.push(queue.id());
+                    ends.ends.push(entries.end());
+                }
+            }
+            if !ends.queues.is_empty() {
+                count += ends.queues.len();
+                record.topics.push(ends);
+            }
+            if count >= 10_000 {
+                records.push(std::mem::take(&mut record));
+                count = 0;
+            }
+        }
+        records.push(record);
+        records
+    }
+
+    /// Refuses a message while the disk is too full.
+    pub(crate) fn check_space(&self) -> Result<(), StoreError> {
+        match self.full_percent.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            used_percent => Err(StoreError::DiskFull { used_percent }),
+        }
     }
 }

@@ -3,15 +3,20 @@
 //! Everything that changes goes through the log and comes back through [`crate::machine`]. This
 //! file opens no socket, reads no clock and keeps no state of its own beyond the parts.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU8},
+};
 
 use parking_lot::Mutex;
 use rocketkube_log::{FileRange, Log};
 
 use crate::{
     batch::{Batch, Receipt},
+    by_time::Boundary,
     error::{OpenError, ReadError, StoreError},
     groups::Group,
+    keeper::{Keeper, KeeperThread},
     machine::Dispatcher,
     offsets::Committed,
     opening::{self, Opening},
@@ -19,6 +24,7 @@ use crate::{
     position::{PhysicalOffset, QueueOffset},
     queue::Queue,
     read::{Extent, Limits, Read},
+    retention::Retention,
     state::{GroupRecord, SettingRecord, State, TopicRecord},
     tables::Tables,
     topics::{MAX_QUEUES, Topic, TopicConfig, record_of},
@@ -35,6 +41,11 @@ pub struct Store {
     pub(crate) admin: Mutex<()>,
     /// Time of the last flush of commits; held while they are appended, which keeps their order.
     commits_flushed_ms: Mutex<i64>,
+    pub(crate) keeper: Arc<Keeper>,
+    keeper_thread: Mutex<KeeperThread>,
+    pub(crate) retention: Retention,
+    /// How full the disk was when messages began to be refused; 0 while they are taken.
+    pub(crate) full_percent: AtomicU8,
 }
 
 /// Longest time that a commit waits for others, in milliseconds.
@@ -42,12 +53,28 @@ const COMMIT_INTERVAL_MS: i64 = 100;
 
 impl Store {
     /// Opens or makes the store and replays what no snapshot holds.
-    pub fn open(options: Options, now_ms: i64) -> Result<(Self, Opening), OpenError> {
-        opening::open(options, now_ms)
+    pub fn open(options: Options) -> Result<(Self, Opening), OpenError> {
+        opening::open(options)
     }
 
-    pub(crate) fn new(tables: Arc<Tables>, log: Arc<Log<Dispatcher>>) -> Self {
-        Self { tables, log, admin: Mutex::new(()), commits_flushed_ms: Mutex::new(0) }
+    pub(crate) fn new(
+        tables: Arc<Tables>,
+        log: Arc<Log<Dispatcher>>,
+        keeper: Arc<Keeper>,
+        thread: KeeperThread,
+        retention: Retention,
+    ) -> Self {
+        opening::announce(&thread, &log);
+        Self {
+            tables,
+            log,
+            admin: Mutex::new(()),
+            commits_flushed_ms: Mutex::new(0),
+            keeper,
+            keeper_thread: Mutex::new(thread),
+            retention,
+            full_percent: AtomicU8::new(0),
+        }
     }
 
     // Topics.
@@ -72,7 +99,7 @@ impl Store {
         if self.topic(name).is_some() {
             return Err(StoreError::TopicExists { name: name.to_owned() });
         }
-        self.put_topic(name, config, 0, now_ms)
+        self.put_topic(name, config, 0, 0, now_ms)
     }
 
     /// Changes a topic's settings. Gives the position to wait for.
@@ -88,7 +115,7 @@ impl Store {
         if topic.config() == config {
             return Ok(0);
         }
-        self.put_topic(name, config, topic.id(), now_ms)
+        self.put_topic(name, config, topic.id(), topic.queues().len(), now_ms)
     }
 
     fn put_topic(
@@ -96,6 +123,7 @@ impl Store {
         name: &str,
         config: &TopicConfig,
         id: u64,
+        existing: usize,
         now_ms: i64,
     ) -> Result<u64, StoreError> {
         let queues = config.read_queues.max(config.write_queues);
@@ -103,6 +131,7 @@ impl Store {
             let name = name.to_owned();
             return Err(StoreError::TooManyQueues { name, queues, max: MAX_QUEUES });
         }
+        let queues = queues.max(u32::try_from(existing).unwrap_or(MAX_QUEUES));
         self.append_state(&State::Topic(record_of(name, config, id, queues)), now_ms)
     }
 
@@ -183,6 +212,7 @@ impl Store {
     /// Appends a batch: on return it has its place and is in the page cache. It may be
     /// acknowledged, and becomes visible, when the log is confirmed up to [`Receipt::end`].
     pub fn append(&self, batch: Batch, now_ms: i64) -> Result<Receipt, StoreError> {
+        self.check_space()?;
         let appended = self.log.append(batch, now_ms)?;
         Ok(Receipt::new(appended.batch, appended.start, appended.end))
     }
@@ -202,6 +232,23 @@ impl Store {
         filter: &dyn Fn(i64) -> bool,
     ) -> Result<Read, ReadError> {
         self.tables.read(queue, from, limits, filter)
+    }
+
+    /// Finds a queue offset by store time, among what is confirmed.
+    pub fn offset_by_time(
+        &self,
+        queue: &Queue,
+        time_ms: i64,
+        boundary: Boundary,
+    ) -> Result<QueueOffset, ReadError> {
+        self.tables.offset_by_time(queue, time_ms, boundary)
+    }
+
+    /// When the message at a queue offset was stored; `None` if it is not retained or visible.
+    pub fn store_time(&self, queue: &Queue, at: QueueOffset) -> Result<Option<i64>, ReadError> {
+        let bounds = queue.bounds();
+        let shown = (bounds.min..bounds.max).contains(&at);
+        if shown { self.tables.store_ms(queue, at) } else { Ok(None) }
     }
 
     /// Appends the bytes of an extent to `out`.
@@ -314,10 +361,26 @@ impl Store {
         self.log.failed()
     }
 
-    /// Writes pending commits, flushes and stops. The store refuses writes from then on.
+    /// Why index files and snapshots are not being written, if they are not: answers stay right,
+    /// memory grows, and the next opening takes longer.
+    pub fn trouble(&self) -> Option<String> {
+        self.keeper.trouble()
+    }
+
+    /// Writes pending commits and a snapshot, flushes and stops. The store refuses writes from
+    /// then on. Dropping a store without closing it is like a kill: nothing acknowledged is lost.
     pub fn close(&self, now_ms: i64) -> Result<(), StoreError> {
         self.write_commits(&mut self.commits_flushed_ms.lock(), now_ms)?;
-        Ok(self.log.close()?)
+        self.keeper_thread.lock().stop();
+        let kept = self.keeper.final_snapshot(&self.log);
+        self.log.close()?;
+        kept
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.keeper_thread.lock().stop();
     }
 }
 

@@ -1,11 +1,13 @@
 //! Messages from append to read, and what each status means.
 
+use std::time::Duration;
+
 mod common;
 
 use common::{bodies, open, open_with, options, parts, queue, read, send, topic};
 use rocketkube_log::{Fault, Faults};
 use rocketkube_store::{
-    Batch, Flush, Limits, Options, QueueOffset, Status, StoreError, TopicConfig,
+    Batch, Flush, Limits, Options, QueueOffset, Retention, Status, StoreError, TopicConfig,
 };
 
 #[test]
@@ -76,7 +78,7 @@ fn a_filter_that_matches_nothing_moves_on() {
     assert_eq!((tag_a.messages, tag_a.next), (9, QueueOffset(100)));
     let limits = Limits { max_messages: 2, max_bytes: 1 << 20 };
     let two = store.read(&queue, QueueOffset(0), limits, &|tag| tag == 2_598_919).unwrap();
-    assert_eq!((two.messages, two.next), (2, QueueOffset(11)));
+    assert_eq!((two.messages, two.next), (2, QueueOffset(20)));
 }
 
 #[test]
@@ -186,4 +188,29 @@ fn nothing_is_shown_before_it_is_durable_when_flush_is_sync() {
     assert!(queue.max() >= last_max);
     let shown = bodies(&store, &queue, 0).len() as u64;
     assert!(shown <= queue.max().0);
+}
+
+#[test]
+fn queues_beyond_a_reduced_count_survive_even_if_only_the_reduction_is_retained() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = Retention { age: Duration::from_millis(10), ..Retention::default() };
+    let (store, _) = open_with(Options { retention, ..options(dir.path()) });
+    topic(&store, "t", 3);
+    let last = queue(&store, "t", 2);
+    store.update_topic("t", &TopicConfig::with_queues(1), 1).unwrap();
+    // Fills segments until the one with both records is trimmed.
+    let mut now = 1;
+    while store.start().0 == 0 {
+        now += 1;
+        send(&store, &last, &[7; 4_000], "", now);
+        store.retain(now, &|| 10).unwrap();
+    }
+    let (before, bounds) = (bodies(&store, &last, last.min().0), last.bounds());
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    std::fs::remove_dir_all(dir.path().join("snapshot")).unwrap();
+    let store = open(dir.path());
+    let last = queue(&store, "t", 2);
+    assert_eq!(last.bounds(), bounds);
+    assert_eq!(bodies(&store, &last, bounds.min.0), before);
 }

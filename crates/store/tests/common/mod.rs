@@ -1,5 +1,6 @@
 //! What the tests of the store share: stores in small, and short ways to say things.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "clippy knows tests, not their helpers")]
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -21,7 +22,7 @@ pub fn open(dir: &Path) -> Store {
 }
 
 pub fn open_with(options: Options) -> (Store, Opening) {
-    Store::open(options, 0).unwrap()
+    Store::open(options).unwrap()
 }
 
 pub fn queue(store: &Store, topic: &str, id: u32) -> Arc<Queue> {

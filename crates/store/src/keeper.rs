@@ -1,0 +1,218 @@
+//! Writing derived files: the index of each sealed segment and snapshots, on a thread of its own.
+//!
+//! Nothing here is needed for answers to be right: while a file is missing, its entries stay in
+//! memory, and the next opening reads the log instead.
+
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender},
+    },
+    thread::{self, JoinHandle},
+};
+
+use parking_lot::Mutex;
+use rocketkube_log::Log;
+
+use crate::{
+    error::{FileError, StoreError},
+    files,
+    index_file::IndexBuilder,
+    indexes::Covered,
+    key_index::KeyEntry,
+    machine::Dispatcher,
+    queue::Queue,
+    queue_index::{Entry, Place, Run},
+    snapshot::{Part, Snapshot},
+    tables::Tables,
+};
+
+/// Entries copied per lock of a queue.
+const STEP: usize = 512;
+/// Ending of the index of a segment that is not sealed.
+pub(crate) const TAIL: &str = "tail";
+
+/// What the keeper's thread is told.
+pub(crate) enum Job {
+    /// The segment got its last item.
+    Sealed(Range<u64>),
+    /// Recovery is over; from now on there are snapshots.
+    Opened(Arc<Log<Dispatcher>>),
+    Stop,
+}
+
+/// Writes index files and snapshots; one at a time.
+pub(crate) struct Keeper {
+    tables: Arc<Tables>,
+    snapshots: PathBuf,
+    /// Sealed segments whose index could not be written yet, oldest first.
+    waiting: Mutex<Vec<Range<u64>>>,
+    /// Why the last attempt failed.
+    trouble: Mutex<Option<String>>,
+}
+
+/// One queue whose entries are being filed.
+struct Filed {
+    queue: Arc<Queue>,
+    first: u64,
+    row: u32,
+}
+
+impl Keeper {
+    pub(crate) fn new(tables: &Arc<Tables>, snapshots: PathBuf) -> Self {
+        let tables = Arc::clone(tables);
+        Self { tables, snapshots, waiting: Mutex::default(), trouble: Mutex::default() }
+    }
+
+    /// Why derived files are not being written, if they are not.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    pub(crate) fn start(self: &Arc<Self>, jobs: Receiver<Job>) -> std::io::Result<JoinHandle<()>> {
+        let keeper = Arc::clone(self);
+        thread::Builder::new().name("store-keeper".to_owned()).spawn(move || keeper.run(&jobs))
+    }
+
+    fn run(&self, jobs: &Receiver<Job>) {
+        let (mut log, mut unsaved) = (None, false);
+        for job in jobs {
+            match job {
+                Job::Sealed(range) => self.waiting.lock().push(range),
+                Job::Opened(opened) => log = Some(opened),
+                Job::Stop => return,
+            }
+            let kept = self.keep(log.as_deref(), &mut unsaved);
+            *self.trouble.lock() = kept.err().map(|error| error.to_string());
+        }
+    }
+
+    /// Files what waits and, if there is a log already, takes a snapshot.
+    fn keep(&self, log: Option<&Log<Dispatcher>>, unsaved: &mut bool) -> Result<(), StoreError> {
+        let mut waiting = self.waiting.lock();
+        while let Some(range) = waiting.first().cloned() {
+            if let Some(log) = log {
+                // What is in a file counts as confirmed.
+                log.flush_to(range.end)?;
+            }
+            self.file(range)?;
+            waiting.remove(0);
+            *unsaved = true;
+        }
+        if let Some(log) = log.filter(|_| *unsaved) {
+            self.snapshot_locked(log)?;
+            *unsaved = false;
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot as of the end of the newest index file.
+    pub(crate) fn snapshot(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
+        let _order = self.waiting.lock();
+        self.snapshot_locked(log)
+    }
+
+    fn snapshot_locked(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
+        let Some(position) = self.tables.indexes.end() else { return Ok(()) };
+        let store_ms = log.with_machine(|machine| machine.store_ms());
+        let snapshot = Snapshot::capture(&self.tables, position, store_ms);
+        log.flush_to(log.appended())?;
+        Ok(snapshot.publish(&self.snapshots)?)
+    }
+
+    /// Takes a snapshot as of the end of the log, with an index of what is not sealed.
+    pub(crate) fn final_snapshot(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
+        let waiting = self.waiting.lock();
+        if !waiting.is_empty() {
+            // Their files are still to be written: the next opening finds them by reading.
+            return Ok(());
+        }
+        let (start, end) = (self.tables.indexes.end().unwrap_or(log.start()), log.appended());
+        let store_ms = log.with_machine(|machine| machine.store_ms());
+        let mut snapshot = Snapshot::capture(&self.tables, end, store_ms);
+        snapshot.tail = Some(Part { start, end });
+        let (builder, _) = self.collect(start..end);
+        let bytes = builder.finish(self.tables.keys.below(end));
+        log.flush_to(log.appended())?;
+        let path = self.tail_path(end);
+        files::write_whole(&path, &bytes)?;
+        snapshot.publish(&self.snapshots)?;
+        let tails = files::list(self.tables.indexes.dir(), TAIL)?;
+        let old = tails.iter().filter(|other| **other != path);
+        Ok(old.into_iter().try_for_each(|path| files::remove(path))?)
+    }
+
+    /// The index of what was not sealed at a clean stop at `end`.
+    pub(crate) fn tail_path(&self, end: u64) -> PathBuf {
+        self.tables.indexes.dir().join(format!("{end:020}.{TAIL}"))
+    }
+
+    /// Writes the index of a sealed segment and moves its entries out of memory.
+    fn file(&self, range: Range<u64>) -> Result<(), FileError> {
+        let end = range.end;
+        if end > self.tables.shore.floor.start() {
+            let path = self.tables.indexes.path(range.start);
+            let (builder, moved) = self.collect(range.clone());
+            let (first_ms, last_ms) = builder.times();
+            let keys: Vec<KeyEntry> = self.tables.keys.below(end);
+            files::write_whole(&path, &builder.finish(keys))?;
+            let file = self.tables.indexes.add(Covered { range, first_ms, last_ms });
+            for Filed { queue, first, row } in moved {
+                queue.entries().filed(Run { first, file, row }, end);
+            }
+        }
+        self.tables.keys.drop_below(end);
+        Ok(())
+    }
+
+    /// Copies the entries in memory that lie in the range.
+    fn collect(&self, range: Range<u64>) -> (IndexBuilder, Vec<Filed>) {
+        let mut builder = IndexBuilder::new(range.clone());
+        let (mut moved, mut entries) = (Vec::new(), Vec::new());
+        for topic in self.tables.topics.all() {
+            for queue in topic.queues() {
+                let first = copy_active(queue, range.end, &mut entries);
+                if !entries.is_empty() {
+                    let row = builder.queue(topic.name(), queue.id(), first, &entries);
+                    moved.push(Filed { queue: Arc::clone(queue), first, row });
+                }
+            }
+        }
+        (builder, moved)
+    }
+}
+
+/// Copies the queue's entries in memory that lie below `end`; gives the first one's queue offset.
+fn copy_active(queue: &Queue, end: u64, into: &mut Vec<Entry>) -> u64 {
+    into.clear();
+    let first = queue.entries().first_active();
+    let mut step = [Entry::default(); STEP];
+    loop {
+        let place = queue.entries().place(first + into.len() as u64, &mut step);
+        let Place::Active(count) = place else { return first };
+        let below = step[..count].partition_point(|entry| entry.physical < end);
+        into.extend_from_slice(&step[..below]);
+        if below < count {
+            return first;
+        }
+    }
+}
+
+/// The keeper's thread, stopped and joined by its owner.
+pub(crate) struct KeeperThread {
+    pub(crate) jobs: Sender<Job>,
+    pub(crate) thread: Option<JoinHandle<()>>,
+}
+
+impl KeeperThread {
+    /// Waits until the jobs given so far are done, and ends the thread.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.jobs.send(Job::Stop);
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported by the panic hook; files may be missing, answers not.
+            let _ = thread.join();
+        }
+    }
+}

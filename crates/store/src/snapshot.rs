@@ -1,0 +1,207 @@
+//! Snapshots: all tables at one position of the log, so that opening need not read what is below.
+//!
+//! Captured while the tables go on changing. That is fine because applying is set-by-key: replay
+//! from the snapshot's position passes through every later change again and ends in the same
+//! state. Queue ends are the exception and are taken as of that position. A snapshot is published
+//! only after the log is durable past everything it may have seen.
+
+use std::path::Path;
+
+use prost::Message;
+
+use crate::{
+    error::FileError,
+    files,
+    queue_index::Entries,
+    state::{GroupRecord, SettingRecord, TopicCommits, TopicRecord},
+    tables::Tables,
+};
+
+const MAGIC: &[u8; 8] = b"RKSNAP01";
+const ENDING: &str = "snap";
+/// Snapshots kept: one unreadable must not mean reading the whole log.
+const KEPT: usize = 2;
+
+/// A topic and where its queues stand.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TopicState {
+    #[prost(message, required, tag = "1")]
+    pub(crate) record: TopicRecord,
+    #[prost(uint64, tag = "2")]
+    pub(crate) position: u64,
+    /// Per queue: the first queue offset that is in no index file.
+    #[prost(uint64, repeated, tag = "3")]
+    pub(crate) first_active: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GroupState {
+    #[prost(message, required, tag = "1")]
+    pub(crate) record: GroupRecord,
+    #[prost(uint64, tag = "2")]
+    pub(crate) position: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SettingState {
+    #[prost(message, required, tag = "1")]
+    pub(crate) record: SettingRecord,
+    #[prost(uint64, tag = "2")]
+    pub(crate) position: u64,
+}
+
+/// A range of the log.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Part {
+    #[prost(uint64, tag = "1")]
+    pub(crate) start: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) end: u64,
+}
+
+/// Everything a store holds in memory.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Snapshot {
+    /// Replay starts here.
+    #[prost(uint64, tag = "1")]
+    pub(crate) position: u64,
+    /// First retained physical offset.
+    #[prost(uint64, tag = "2")]
+    pub(crate) start: u64,
+    #[prost(int64, tag = "3")]
+    pub(crate) store_ms: i64,
+    /// The index files that hold what is below `position`.
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) indexes: Vec<Part>,
+    /// Behind them, after a clean stop: the index of the segment being written.
+    #[prost(message, optional, tag = "5")]
+    pub(crate) tail: Option<Part>,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) topics: Vec<TopicState>,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) groups: Vec<GroupState>,
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) commits: Vec<TopicCommits>,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) settings: Vec<SettingState>,
+}
+
+impl Snapshot {
+    /// Captures the tables for replay from `position`, below which index files hold everything.
+    /// The caller keeps index files from changing meanwhile.
+    pub(crate) fn capture(tables: &Tables, position: u64, store_ms: i64) -> Self {
+        let start = tables.shore.floor.start();
+        let covered = tables.indexes.covered().1.into_iter();
+        let parts = covered.map(|c| Part { start: c.range.start, end: c.range.end });
+        let topics = tables.topics.all().into_iter().filter(|topic| !topic.is_provisional());
+        let topics = topics.map(|topic| TopicState {
+            record: topic.record(),
+            position: topic.position(),
+            first_active: topic.queues().iter().map(|q| q.entries().first_active()).collect(),
+        });
+        let groups = tables.groups.all().into_iter();
+        let groups = groups.map(|g| GroupState { record: g.record(), position: g.position() });
+        let settings = tables.settings.all().into_iter();
+        Self {
+            position,
+            start,
+            store_ms,
+            indexes: parts.filter(|part| part.end > start).collect(),
+            tail: None,
+            topics: topics.collect(),
+            groups: groups.collect(),
+            commits: tables.offsets.capture(),
+            settings: settings
+                .map(|(record, position)| SettingState { record, position })
+                .collect(),
+        }
+    }
+
+    /// Writes the snapshot and removes those it makes superfluous.
+    pub(crate) fn publish(&self, dir: &Path) -> Result<(), FileError> {
+        let body = self.encode_to_vec();
+        let mut bytes = Vec::with_capacity(body.len() + 24);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&u64::from(crc32c::crc32c(&body)).to_le_bytes());
+        bytes.extend_from_slice(&body);
+        files::write_whole(&dir.join(format!("{:020}.{ENDING}", self.position)), &bytes)?;
+        let all = files::list(dir, ENDING)?;
+        all.iter().rev().skip(KEPT).try_for_each(|path| files::remove(path))
+    }
+
+    /// The readable snapshots, newest first.
+    pub(crate) fn all(dir: &Path) -> Result<Vec<Self>, FileError> {
+        let paths = files::list(dir, ENDING)?;
+        Ok(paths
+            .iter()
+            .rev()
+            .filter_map(|path| Self::decode_file(&std::fs::read(path).ok()?))
+            .collect())
+    }
+
+    fn decode_file(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(MAGIC)?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (crc, body) = rest.split_first_chunk()?;
+        let whole = u64::from_le_bytes(*length) == body.len() as u64
+            && u64::from_le_bytes(*crc) == u64::from(crc32c::crc32c(body));
+        if whole { Self::decode(body).ok() } else { None }
+    }
+
+    /// Fills empty tables, all but what index files hold.
+    pub(crate) fn restore(&self, tables: &Tables) {
+        for state in &self.topics {
+            tables.topics.apply(&state.record, state.position);
+            let Some(topic) = tables.topics.get(&state.record.name) else { continue };
+            for (queue, first) in topic.queues().iter().zip(&state.first_active) {
+                *queue.entries() = Entries::starting_at(*first);
+                queue.raise_next(*first);
+            }
+        }
+        for state in &self.groups {
+            tables.groups.apply(state.record.clone(), state.position);
+        }
+        for state in &self.settings {
+            tables.settings.apply(state.record.clone(), state.position);
+        }
+        let commits = self.commits.clone();
+        tables.offsets.apply(&crate::state::OffsetsRecord { commits, carried_below: 0 }, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(position: u64) -> Snapshot {
+        Snapshot { position, store_ms: 7, ..Snapshot::default() }
+    }
+
+    #[test]
+    fn the_two_newest_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        for position in [5, 20, 100] {
+            snapshot(position).publish(dir.path()).unwrap();
+        }
+        let all = Snapshot::all(dir.path()).unwrap();
+        assert_eq!(all, [snapshot(100), snapshot(20)]);
+    }
+
+    #[test]
+    fn a_damaged_one_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        snapshot(5).publish(dir.path()).unwrap();
+        snapshot(20).publish(dir.path()).unwrap();
+        let path = files::list(dir.path(), ENDING).unwrap().pop().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&path, &flipped).unwrap();
+            assert_eq!(Snapshot::all(dir.path()).unwrap(), [snapshot(5)], "byte {at}");
+            std::fs::write(&path, &bytes[..at]).unwrap();
+            assert_eq!(Snapshot::all(dir.path()).unwrap(), [snapshot(5)], "cut at {at}");
+        }
+    }
+}
