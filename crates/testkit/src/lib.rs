@@ -12,6 +12,7 @@
 
 mod body;
 pub mod check;
+mod dev;
 mod event;
 mod history;
 mod ports;
@@ -21,6 +22,7 @@ mod seed;
 mod wire;
 
 pub use body::{Body, BodyError, MIN_BODY_SIZE, hash};
+pub use dev::{Dev, DevError, Flush, RunningDev};
 pub use event::{Event, EventError, Group, Kind, Topic};
 pub use history::{History, HistoryError};
 pub use ports::{PortsError, free_offset};
