@@ -70,7 +70,7 @@ impl<'a> Header<'a> for SendMessage<'a> {
         // One slot per letter from `a` to `n`.
         let mut found = [None; 14];
         for (key, value) in ext.texts() {
-            if let Some(slot) = slot(&key.to_cow()) {
+            if let Some(slot) = slot(&key.to_bytes()) {
                 found[slot] = Some(value);
             }
         }
@@ -118,14 +118,14 @@ impl SendMessage<'_> {
 }
 
 /// Place of a field by either of its names.
-fn slot(key: &str) -> Option<usize> {
-    if let [letter @ b'a'..=b'n'] = key.as_bytes() {
+fn slot(key: &[u8]) -> Option<usize> {
+    if let [letter @ b'a'..=b'n'] = key {
         return Some(usize::from(letter - b'a'));
     }
     // Requests name the broker `bname` where the header itself has no field for it.
     match key {
-        "brokerName" => Some(13),
-        _ => LONG_NAMES.iter().position(|name| *name == key),
+        b"brokerName" => Some(13),
+        _ => LONG_NAMES.iter().position(|name| name.as_bytes() == key),
     }
 }
 
