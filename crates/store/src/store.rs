@@ -85,7 +85,9 @@ impl Store {
 
     /// All topics, sorted by name.
     pub fn topics(&self) -> Vec<Arc<Topic>> {
-        self.tables.topics.all()
+        let mut all = self.tables.topics.all();
+        all.retain(|topic| !topic.is_provisional());
+        all
     }
 
     /// Makes a topic. Gives the position to wait for.

@@ -1,0 +1,223 @@
+//! What is there after a stop: clean, killed, with damaged files, with a failed disk.
+
+#![allow(clippy::unwrap_used, reason = "clippy knows tests, not their helpers")]
+
+mod common;
+
+use std::{fs, path::Path, time::Duration};
+
+use common::{bodies, open, open_with, options, parts, queue, send, topic};
+use rocketkube_log::{Fault, Faults};
+use rocketkube_store::{
+    AppendError, Batch, KeyQuery, Options, QueueOffset, Retention, Store, StoreError,
+};
+
+/// Messages of about 1 KiB until some segments are sealed.
+fn fill(store: &Store, messages: u64) {
+    let queue = topic(store, "t", 1);
+    for n in 0..messages {
+        send(store, &queue, &[n.to_le_bytes()[0]; 1_000], &format!("KEYS\u{1}k{n}\u{2}"), 1);
+    }
+}
+
+fn check(store: &Store, messages: u64) {
+    let found = bodies(store, &queue(store, "t", 0), 0);
+    let expected: Vec<_> = (0..messages).map(|n| (n, vec![n.to_le_bytes()[0]; 1_000])).collect();
+    assert!(found == expected, "{} of {messages}", found.len());
+    for n in [0, messages / 2, messages - 1] {
+        let key = format!("k{n}");
+        let query = KeyQuery {
+            topic: "t",
+            key: &key,
+            unique_only: false,
+            stored: 0..=i64::MAX,
+            max_messages: 9,
+        };
+        assert_eq!(store.find_by_key(&query).unwrap().messages, 1, "{key}");
+    }
+}
+
+fn derived(dir: &Path, folder: &str, ending: &str) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(dir.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> =
+        entries.filter(|p| p.extension().is_some_and(|e| e == ending)).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn after_a_clean_stop_nothing_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    store.close(2).unwrap();
+    drop(store);
+    let (store, opening) = open_with(options(dir.path()));
+    assert_eq!(opening.log.items, 0);
+    assert!(opening.log.clean);
+    check(&store, 300);
+}
+
+#[test]
+fn after_a_kill_only_what_no_snapshot_holds_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    drop(store);
+    let (store, opening) = open_with(options(dir.path()));
+    assert!(opening.resumed_at > 0 && opening.log.items < 100, "{opening:?}");
+    check(&store, 300);
+}
+
+#[test]
+fn a_damaged_snapshot_is_passed_over_for_the_one_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    drop(store);
+    let snapshots = derived(dir.path(), "snapshot", "snap");
+    assert_eq!(snapshots.len(), 2);
+    fs::write(&snapshots[1], b"damage").unwrap();
+    let (store, opening) = open_with(options(dir.path()));
+    assert!(opening.resumed_at > 0);
+    check(&store, 300);
+}
+
+#[test]
+fn damaged_or_missing_derived_files_only_cost_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    store.close(2).unwrap();
+    drop(store);
+    for (folder, ending) in [("snapshot", "snap"), ("index", "tail"), ("index", "idx")] {
+        for damage in [true, false] {
+            for path in derived(dir.path(), folder, ending) {
+                if damage {
+                    fs::write(&path, b"damage").unwrap();
+                } else {
+                    fs::remove_file(&path).unwrap();
+                }
+            }
+            let store = open(dir.path());
+            check(&store, 300);
+            store.close(2).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_batch_torn_by_a_failing_disk_is_there_whole_or_not_at_all() {
+    for bytes in [0, 50, 100, 1_500, 4_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::plan([Fault::TornWrite { write: 5, bytes }]);
+        let (store, _) = open_with(Options { faults, ..options(dir.path()) });
+        let held = topic(&store, "t", 1);
+        let mut acknowledged = 0;
+        let error = loop {
+            let mut batch = Batch::default();
+            for _ in 0..4 {
+                batch.push_message(&held, &parts(&[1; 1_000], "")).unwrap();
+            }
+            match store.append(batch, 1) {
+                Ok(_) => acknowledged += 4,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StoreError::Append(AppendError::Failed)));
+        assert!(store.has_failed());
+        drop(store);
+        let store = open(dir.path());
+        let held = queue(&store, "t", 0);
+        assert_eq!(bodies(&store, &held, 0).len(), acknowledged);
+        assert_eq!(send(&store, &held, b"next", "", 1).queue_offset.0, acknowledged as u64);
+    }
+}
+
+#[test]
+fn commits_survive_a_kill_once_they_were_flushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    topic(&store, "t", 1);
+    store.commit("g", "t", 0, QueueOffset(5));
+    store.flush_commits(1_000).unwrap();
+    store.commit("g", "t", 0, QueueOffset(6));
+    // Too soon after the last time: waits for more to come.
+    assert_eq!(store.flush_commits(1_050).unwrap(), 0);
+    assert_eq!(store.committed("g", "t", 0), Some(QueueOffset(6)));
+    store.commit_now("h", "t", 0, QueueOffset(7), 1_060).unwrap();
+    store.commit("g", "t", 0, QueueOffset(8));
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.committed("g", "t", 0), Some(QueueOffset(6)));
+    assert_eq!(store.committed("h", "t", 0), Some(QueueOffset(7)));
+    store.delete_topic("t", 2_000).unwrap();
+    assert_eq!(store.committed("g", "t", 0), None);
+    drop(store);
+    assert_eq!(open(dir.path()).committed("h", "t", 0), None);
+}
+
+fn short_retention(dir: &Path) -> Options {
+    let retention = Retention { age: Duration::from_secs(1), ..Retention::default() };
+    Options { retention, ..options(dir) }
+}
+
+#[test]
+fn retention_takes_old_segments_and_keeps_every_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(short_retention(dir.path()));
+    store.put_group("g", "{}", 1).unwrap();
+    store.put_setting("order", "a:1", 1).unwrap();
+    topic(&store, "idle", 2);
+    send(&store, &queue(&store, "idle", 1), b"old", "", 1);
+    topic(&store, "t", 1);
+    store.commit_now("g", "t", 0, QueueOffset(3), 1).unwrap();
+    let held = queue(&store, "t", 0);
+    for n in 0..300 {
+        send(&store, &held, &[1; 1_000], "", n);
+    }
+    while store.start().0 < 3 * common::SMALL_SEGMENT {
+        store.retain(10_000, &|| 10).unwrap();
+    }
+    let (bounds, start) = (held.bounds(), store.start());
+    assert!(bounds.min.0 > 100 && bounds.max.0 == 300);
+    let verify = |store: &Store| {
+        assert_eq!(store.start(), start);
+        assert_eq!(queue(store, "t", 0).bounds(), bounds);
+        let idle = queue(store, "idle", 1).bounds();
+        assert_eq!((idle.min.0, idle.max.0), (1, 1));
+        assert_eq!(store.group("g").unwrap().config(), "{}");
+        assert_eq!(store.setting("order").as_deref(), Some("a:1"));
+        assert_eq!(store.committed("g", "t", 0), Some(QueueOffset(3)));
+    };
+    verify(&store);
+    drop(store);
+    let store = open_with(short_retention(dir.path())).0;
+    verify(&store);
+    drop(store);
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    fs::remove_dir_all(dir.path().join("snapshot")).unwrap();
+    let store = open_with(short_retention(dir.path())).0;
+    verify(&store);
+    assert_eq!(send(&store, &queue(&store, "idle", 1), b"new", "", 1).queue_offset.0, 1);
+}
+
+#[test]
+fn a_full_disk_takes_the_oldest_segments_and_then_refuses_messages_but_not_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    drop(store);
+    let store = open(dir.path());
+    let forced = store.retain(1, &|| 86).unwrap();
+    assert!(forced.forced >= 3 && store.start().0 > 0, "{forced:?}");
+    store.retain(1, &|| 95).unwrap();
+    let held = queue(&store, "t", 0);
+    let mut batch = Batch::default();
+    batch.push_message(&held, &parts(b"x", "")).unwrap();
+    let refused = store.append(batch, 1);
+    assert!(matches!(refused, Err(StoreError::DiskFull { used_percent: 95 })));
+    store.commit_now("g", "t", 0, QueueOffset(1), 1).unwrap();
+    store.retain(1, &|| 50).unwrap();
+    send(&store, &held, b"x", "", 1);
+}
