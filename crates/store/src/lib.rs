@@ -1,8 +1,8 @@
 //! What the log means: topics, queues, groups, offsets, and the indexes that find messages.
 //!
 //! The log is the only truth; all else here is a cache that the retained log rebuilds. Tables are
-//! state machines fed by the log, in log order ([`machine`](crate::machine) is the only place
-//! that feeds them). Handlers see confirmed messages only; settings and committed offsets are
+//! state machines fed by the log, in log order (`machine` is the only place that
+//! feeds them). Handlers see confirmed messages only; settings and committed offsets are
 //! read at the head of the log.
 //!
 //! No network, no async runtime, no wall clock: callers pass the time. Who may do what, and which
