@@ -31,7 +31,12 @@ final class Check {
 
     /** Asks until the answer fits and returns it; any failure counts as "not yet". */
     static <T> T eventually(String what, Callable<T> ask, Predicate<T> fits) throws InterruptedException {
-        var deadline = System.nanoTime() + DEADLINE.toNanos();
+        return within(DEADLINE, what, ask, fits);
+    }
+
+    /** As above, with a limit of its own. */
+    static <T> T within(Duration limit, String what, Callable<T> ask, Predicate<T> fits) throws InterruptedException {
+        var deadline = System.nanoTime() + limit.toNanos();
         Object seen;
         do {
             try {
@@ -47,7 +52,7 @@ final class Check {
             }
             Thread.sleep(POLL_MS);
         } while (System.nanoTime() < deadline);
-        throw new AssertionError(what + ": not within " + DEADLINE.toSeconds() + " s, last saw " + seen);
+        throw new AssertionError(what + ": not within " + limit.toSeconds() + " s, last saw " + seen);
     }
 
     static <T> void becomes(String what, T expected, Callable<T> ask) throws InterruptedException {

@@ -85,7 +85,7 @@ final class GroupCases {
         var consumer = session.pushConsumer(group, topic, "*", before);
         consumer.start();
         before.awaitExactly(server.send(topic, 20));
-        consumer.shutdown();
+        Session.shutdownAfter(consumer, 5, server.queues(topic, 4));
 
         var missed = server.send(topic, 20);
         var after = new Inbox();

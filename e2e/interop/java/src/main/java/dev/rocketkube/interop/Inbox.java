@@ -1,5 +1,6 @@
 package dev.rocketkube.interop;
 
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Queue;
@@ -30,7 +31,23 @@ final class Inbox implements MessageListenerConcurrently {
 
     /** Waits for exactly these bodies; a repeated one never becomes equal and fails the case. */
     void awaitExactly(Collection<String> expected) throws InterruptedException {
-        Check.becomes("received bodies", expected.stream().sorted().toList(), this::bodies);
+        try {
+            Check.becomes("received bodies", expected.stream().sorted().toList(), this::bodies);
+        } catch (AssertionError different) {
+            throw new AssertionError("received: " + difference(expected));
+        }
+    }
+
+    private String difference(Collection<String> expected) {
+        var missing = new ArrayList<>(expected);
+        var surplus = new ArrayList<String>();
+        for (var message : received) {
+            var body = new String(message.getBody());
+            if (!missing.remove(body)) {
+                surplus.add(body + " (queue " + message.getQueueId() + " offset " + message.getQueueOffset() + ")");
+            }
+        }
+        return "missing " + missing + ", too many " + surplus;
     }
 
     /** Waits until each of these has arrived at least once. */

@@ -44,9 +44,16 @@ public final class Main {
             System.err.println("no case is called " + options.wanted());
             System.exit(2);
         }
-        var failed = new Main(Server.connect(options.namesrv()), options.threads()).run(cases);
-        // The clients leave threads behind that are not daemons.
-        System.exit(failed == 0 ? 0 : 1);
+        var status = 1;
+        try {
+            var failed = new Main(Server.connect(options.namesrv()), options.threads()).run(cases);
+            status = failed == 0 ? 0 : 1;
+        } catch (Exception | AssertionError unreachable) {
+            System.err.println("cannot begin: " + unreachable.getMessage());
+        } finally {
+            // The clients leave threads behind that are not daemons.
+            System.exit(status);
+        }
     }
 
     private int run(List<Case> cases) throws InterruptedException {

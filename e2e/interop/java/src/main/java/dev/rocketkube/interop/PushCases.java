@@ -36,21 +36,11 @@ final class PushCases {
             Check.that(message.getProperty("MIN_OFFSET") != null, "the pull answer names the first offset");
             Check.that(message.getProperty("MAX_OFFSET") != null, "the pull answer names the last offset");
         }
-        consumer.shutdown();
-        for (var queue = 0; queue < 4; queue++) {
-            var id = queue;
-            Check.becomes("committed offset of queue " + id, 10L,
-                    () -> committed(session, group, topic, id));
+        Session.shutdownAfter(consumer, 10, server.queues(topic, 4));
+        for (var queue : server.queues(topic, 4)) {
+            Check.becomes("committed offset of " + queue, 10L, () -> server.admin().examineConsumeStats(group)
+                    .getOffsetTable().get(queue).getConsumerOffset());
         }
-    }
-
-    private static long committed(Session session, String group, String topic, int queue) throws Exception {
-        var server = session.server();
-        return server.admin().examineConsumeStats(group).getOffsetTable().entrySet().stream()
-                .filter(entry -> entry.getKey().equals(server.queue(topic, queue)))
-                .mapToLong(entry -> entry.getValue().getConsumerOffset())
-                .findFirst()
-                .orElse(-1);
     }
 
     private static void broadcasting(Session session) throws Exception {

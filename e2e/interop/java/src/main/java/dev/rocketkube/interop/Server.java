@@ -1,5 +1,6 @@
 package dev.rocketkube.interop;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -29,6 +30,8 @@ record Server(
         String brokerAddr) {
 
     private static final int READ_WRITE = 6;
+    private static final Duration SHOWN = Duration.ofSeconds(5);
+    private static final int ATTEMPTS = 5;
 
     static Server connect(String namesrv) throws Exception {
         var producer = producer(namesrv);
@@ -73,13 +76,45 @@ record Server(
     /** A new topic with this many queues, known to the name server. */
     String topic(int queues) throws Exception {
         var topic = fresh("interop");
-        admin.createAndUpdateTopicConfig(brokerAddr, config(topic, queues));
+        publish(config(topic, queues));
         Check.becomes("queues of a new topic", queues, () -> producer.fetchPublishMessageQueues(topic).size());
         return topic;
     }
 
+    /**
+     * Creates or changes a topic and waits until its route says so.
+     *
+     * <p>When two registrations of Apache's broker cross, its name server keeps the one that comes last, even if it is
+     * the older; so a change that does not show is made again. Once is enough where nothing crosses.
+     */
+    void publish(TopicConfig config) throws Exception {
+        for (var attempt = 1; ; attempt++) {
+            admin.createAndUpdateTopicConfig(brokerAddr, config);
+            try {
+                Check.within(SHOWN, "route of " + config, () -> routed(config.getTopicName()),
+                        seen -> seen.equals(List.of(config.getReadQueueNums(), config.getWriteQueueNums(), config.getPerm())));
+                return;
+            } catch (AssertionError notShown) {
+                if (attempt == ATTEMPTS) {
+                    throw notShown;
+                }
+            }
+        }
+    }
+
+    /** Read queues, write queues and permission, as the name server tells clients. */
+    private List<Integer> routed(String topic) throws Exception {
+        var queues = admin.examineTopicRouteInfo(topic).getQueueDatas().get(0);
+        return List.of(queues.getReadQueueNums(), queues.getWriteQueueNums(), queues.getPerm());
+    }
+
     MessageQueue queue(String topic, int id) {
         return new MessageQueue(topic, brokerName, id);
+    }
+
+    /** All queues of a topic that has {@code count}. */
+    List<MessageQueue> queues(String topic, int count) {
+        return IntStream.range(0, count).mapToObj(id -> queue(topic, id)).toList();
     }
 
     /** Sends {@code count} small messages, round robin, and returns their bodies in the order of sending. */

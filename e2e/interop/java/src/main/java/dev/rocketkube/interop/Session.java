@@ -2,10 +2,13 @@ package dev.rocketkube.interop;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.MessageQueue;
 
 /** The clients one case makes for itself; all are shut down when it ends, the newest first. */
 final class Session implements AutoCloseable {
@@ -50,6 +53,20 @@ final class Session implements AutoCloseable {
         consumer.setPullThreadNums(2);
         shutdowns.push(consumer::shutdown);
         return consumer;
+    }
+
+    /**
+     * Shuts the consumer down once it has counted {@code count} messages of each queue as consumed.
+     *
+     * <p>A listener returns before its message is counted; what is not counted at shutdown comes again, rightly.
+     */
+    static void shutdownAfter(DefaultMQPushConsumer consumer, long count, List<MessageQueue> queues) throws Exception {
+        var offsets = consumer.getDefaultMQPushConsumerImpl().getOffsetStore();
+        for (var queue : queues) {
+            Check.becomes("consumed of " + queue, count,
+                    () -> offsets.readOffset(queue, ReadOffsetType.READ_FROM_MEMORY));
+        }
+        consumer.shutdown();
     }
 
     @Override

@@ -32,11 +32,7 @@ final class TopicAdminCases {
         Check.equal("write queues", 4, config.getWriteQueueNums());
         Check.equal("permission", 6, config.getPerm());
 
-        admin.createAndUpdateTopicConfig(server.brokerAddr(), new TopicConfig(topic, 8, 6, 4));
-        Check.becomes("queues after the update", "8/6/4", () -> {
-            var queues = admin.examineTopicRouteInfo(topic).getQueueDatas().get(0);
-            return queues.getReadQueueNums() + "/" + queues.getWriteQueueNums() + "/" + queues.getPerm();
-        });
+        server.publish(new TopicConfig(topic, 8, 6, 4));
         Check.becomes("read queues in the broker's list", 8, () -> listed(server).get(topic).getReadQueueNums());
         Check.that(admin.fetchAllTopicList().getTopicList().contains(topic), "the name server lists the topic");
         Check.that(admin.fetchTopicsByCLuster(server.cluster()).getTopicList().contains(topic), "the cluster lists it");
@@ -74,7 +70,7 @@ final class TopicAdminCases {
         server.send(topic, 5);
         Check.becomes("max before", 5L, () -> server.admin().maxOffset(queue));
         remove(server, topic);
-        server.admin().createAndUpdateTopicConfig(server.brokerAddr(), Server.config(topic, 1));
+        server.publish(Server.config(topic, 1));
         Check.becomes("queues again", 1, () -> server.producer().fetchPublishMessageQueues(topic).size());
         Check.equal("offsets begin again", 0L, server.producer().send(new Message(topic, "new".getBytes())).getQueueOffset());
         Check.equal("bodies", List.of("new"),
@@ -116,7 +112,7 @@ final class TopicAdminCases {
         var inbox = new Inbox();
         session.pushConsumer(Server.fresh("group"), topic, "*", inbox).start();
         inbox.awaitExactly(server.send(topic, 1));
-        server.admin().createAndUpdateTopicConfig(server.brokerAddr(), Server.config(topic, 4));
+        server.publish(Server.config(topic, 4));
         Check.becomes("queues", 4, () -> server.producer().fetchPublishMessageQueues(topic).size());
         for (var queue = 0; queue < 4; queue++) {
             server.producer().send(new Message(topic, ("queue-" + queue).getBytes()), server.queue(topic, queue));
