@@ -1,1 +1,26 @@
+//! The RocketKube broker: stores messages of producers and gives them to consumers, over the
+//! RocketMQ remoting protocol. Knows nothing of Kubernetes.
+
 #![forbid(unsafe_code)]
+
+mod answer;
+mod attributes;
+mod broker;
+mod config;
+mod consumers;
+mod disk;
+mod filter;
+mod handler;
+mod locks;
+mod metrics;
+mod producers;
+mod refusal;
+mod registration;
+mod service;
+mod session;
+mod start;
+mod topics;
+mod wake;
+
+pub use config::{Config, ConfigError, FlushMode, UnknownFlushMode};
+pub use start::{BrokerError, Running, start};

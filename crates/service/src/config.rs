@@ -177,7 +177,7 @@ mod tests {
             Self {
                 data_dir: "data".into(),
                 max_size: 4,
-                retention: Duration::from_secs(3600),
+                retention: Duration::from_hours(1),
                 advertise: None,
                 vip: true,
             }
@@ -215,7 +215,7 @@ mod tests {
             .unwrap();
         assert_eq!(config.data_dir, PathBuf::from("/flag"));
         assert_eq!((config.max_size, config.vip), (6, false));
-        assert_eq!(config.retention, Duration::from_secs(7200));
+        assert_eq!(config.retention, Duration::from_hours(2));
         assert_eq!(config.advertise.as_deref(), Some("1.2.3.4"));
     }
 

@@ -1,5 +1,6 @@
 //! One HTTP port per process: metrics, probes and a status page. Nothing can be changed here.
 
+use std::future::{Ready, ready};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,12 +98,12 @@ async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], pages.metrics.render())
 }
 
-async fn probe(State(pages): State<Pages>, is: fn(&Health) -> bool) -> (StatusCode, &'static str) {
-    if is(&pages.health) {
+fn probe(State(pages): State<Pages>, is: fn(&Health) -> bool) -> Ready<(StatusCode, &'static str)> {
+    ready(if is(&pages.health) {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not yet\n")
-    }
+    })
 }
 
 async fn status(State(pages): State<Pages>) -> impl IntoResponse {

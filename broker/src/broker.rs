@@ -1,0 +1,210 @@
+//! The broker: what its connections share, and what changes topics and groups.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rocketkube_protocol::body::{Body, DataVersion, MessageQueue, SubscriptionGroupConfig};
+use rocketkube_protocol::id::{UniqueId, since_month_ms};
+use rocketkube_protocol::names;
+use rocketkube_remoting::Peer;
+use rocketkube_store::{Queue, Store, StoreError, TopicConfig};
+use tracing::warn;
+
+use crate::config::Config;
+use crate::consumers::Consumers;
+use crate::disk::{Disk, disk_of};
+use crate::handler::client::notify_members;
+use crate::locks::Locks;
+use crate::metrics::Metrics;
+use crate::producers::Producers;
+use crate::registration::Changes;
+use crate::wake::{Confirmations, Parked};
+
+/// What all connections of a broker share.
+pub(crate) struct Broker {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) consumers: Consumers<Arc<Peer>>,
+    pub(crate) producers: Producers<Arc<Peer>>,
+    pub(crate) locks: Locks,
+    pub(crate) confirmations: Arc<Confirmations<Arc<Peer>>>,
+    pub(crate) parked: Arc<Parked<Arc<Peer>>>,
+    /// Topics that the name servers have to be told of.
+    pub(crate) changes: Changes,
+    pub(crate) metrics: Metrics,
+    pub(crate) started_ms: i64,
+    /// Where clients reach this broker; part of every message id.
+    pub(crate) advertised: SocketAddr,
+    /// Counts changes of topics and groups, for those who keep a copy.
+    version: AtomicI64,
+    unique_ids: AtomicU16,
+    turn: AtomicU32,
+    stopping: AtomicBool,
+}
+
+/// What a broker is made of; see [`Broker::new`].
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) confirmations: Arc<Confirmations<Arc<Peer>>>,
+    pub(crate) parked: Arc<Parked<Arc<Peer>>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) advertised: SocketAddr,
+}
+
+impl Broker {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { config, store, confirmations, parked, metrics, advertised } = parts;
+        Self {
+            config,
+            store,
+            consumers: Consumers::new(),
+            producers: Producers::new(),
+            locks: Locks::default(),
+            confirmations,
+            parked,
+            changes: Changes::default(),
+            metrics,
+            started_ms: now_ms(),
+            advertised,
+            version: AtomicI64::new(0),
+            unique_ids: AtomicU16::new(0),
+            turn: AtomicU32::new(0),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Milliseconds of the wall clock. The log makes store times of it that never go back.
+    #[expect(clippy::unused_self, reason = "whoever asks has a broker, and tests may inject one")]
+    pub(crate) fn now_ms(&self) -> i64 {
+        now_ms()
+    }
+
+    /// A number that goes round, to choose queues in turn.
+    pub(crate) fn next_turn(&self) -> u32 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An id for a message whose client gave it none.
+    pub(crate) fn new_unique_id(&self) -> String {
+        let id = UniqueId {
+            ip: self.advertised.ip(),
+            process: u16::try_from(std::process::id() & 0xffff).unwrap_or(0),
+            loader: u32::from_be_bytes(*b"rkub"),
+            since_month_ms: since_month_ms(self.now_ms()),
+            counter: self.unique_ids.fetch_add(1, Ordering::Relaxed),
+        };
+        id.to_string()
+    }
+
+    /// Makes or changes a topic; the name servers hear of it at once. Gives the position of the log
+    /// that an answer has to wait for.
+    pub(crate) fn put_topic(&self, name: &str, config: &TopicConfig) -> Result<u64, StoreError> {
+        let now_ms = self.now_ms();
+        let end = match self.store.create_topic(name, config, now_ms) {
+            Err(StoreError::TopicExists { .. }) => self.store.update_topic(name, config, now_ms)?,
+            result => result?,
+        };
+        self.changed();
+        self.changes.topic(name);
+        Ok(end)
+    }
+
+    pub(crate) fn remove_topic(&self, name: &str) -> Result<u64, StoreError> {
+        let end = self.store.delete_topic(name, self.now_ms())?;
+        self.changed();
+        self.changes.everything();
+        Ok(end)
+    }
+
+    /// The settings of a group. One that nobody created has the default settings where groups are
+    /// created automatically: reading does not create it, its first heartbeat does.
+    pub(crate) fn group(&self, name: &str) -> Option<SubscriptionGroupConfig> {
+        if let Some(group) = self.store.group(name) {
+            match SubscriptionGroupConfig::decode(group.config().as_bytes()) {
+                Ok(config) => return Some(config),
+                Err(error) => warn!(group = name, %error, "settings of a group are unreadable"),
+            }
+        }
+        let exists = self.config.auto_create_groups || names::is_system_group(name);
+        let group_name = name.to_owned();
+        exists.then(|| SubscriptionGroupConfig { group_name, ..SubscriptionGroupConfig::default() })
+    }
+
+    pub(crate) fn put_group(&self, config: &SubscriptionGroupConfig) -> Result<u64, StoreError> {
+        let json = String::from_utf8_lossy(&config.encode()).into_owned();
+        let end = self.store.put_group(&config.group_name, &json, self.now_ms())?;
+        self.changed();
+        Ok(end)
+    }
+
+    /// Makes a group and its retry topic if they are not there and may be made: what the first
+    /// heartbeat of a consumer does. Gives the position to wait for; `None` if there is no group.
+    pub(crate) fn ensure_group(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let Some(config) = self.group(name) else { return Ok(None) };
+        let mut end = 0;
+        if self.store.group(name).is_none() && !names::is_system_group(name) {
+            end = self.put_group(&config)?;
+        }
+        let retry = names::retry_topic(name);
+        let queues = u32::try_from(config.retry_queue_nums).unwrap_or(0);
+        if queues > 0 && self.store.topic(&retry).is_none() {
+            end = end.max(self.put_topic(&retry, &TopicConfig::with_queues(queues))?);
+        }
+        Ok(Some(end))
+    }
+
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells copies of the tables of topics and groups apart.
+    pub(crate) fn data_version(&self) -> DataVersion {
+        let counter = self.version.load(Ordering::Relaxed);
+        DataVersion { counter, state_version: 0, timestamp: self.started_ms }
+    }
+
+    /// A queue as clients name it.
+    pub(crate) fn message_queue(&self, queue: &Queue) -> MessageQueue {
+        MessageQueue {
+            broker_name: self.config.name.clone(),
+            queue_id: queue.id().cast_signed(),
+            topic: queue.topic().to_owned(),
+        }
+    }
+
+    /// How full the volume of the data directory is.
+    pub(crate) fn disk(&self) -> Disk {
+        disk_of(&self.config.data_dir)
+    }
+
+    /// Whether new sends and long waits are refused, because the broker is about to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// From now on sends are refused, and every parked pull is answered with what there is.
+    pub(crate) fn stop_serving(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.parked.wake_all();
+    }
+
+    /// Forgets clients, locks and waits that nobody renewed.
+    pub(crate) fn housekeeping(&self) {
+        let now_ms = self.now_ms();
+        for change in self.consumers.expire(now_ms) {
+            notify_members(&change);
+        }
+        self.producers.expire(now_ms);
+        self.locks.expire(now_ms);
+        self.parked.forget(|peer| peer.is_closed());
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,188 @@
+//! The life of clients: heartbeats, leaving, who is in a group.
+
+use std::sync::Arc;
+
+use rocketkube_protocol::body::{
+    Body, CheckClientConfig, Connection, ConsumerConnection, ConsumerIdList, HeartbeatData,
+    ProducerConnection, ProducerInfo, ProducerTable,
+};
+use rocketkube_protocol::code::RequestCode;
+use rocketkube_protocol::header::{ConsumerGroup, ProducerGroup, UnregisterClient};
+use rocketkube_protocol::{Command, Request, names};
+use rocketkube_remoting::Peer;
+use tracing::debug;
+
+use super::decode;
+use crate::answer::Reply;
+use crate::broker::Broker;
+use crate::consumers::{Change, GroupMode, Member};
+use crate::filter::{TagFilter, is_tag_language};
+use crate::refusal::AdminError;
+use crate::session::Session;
+
+/// Most groups of one heartbeat: a process with more of them is not one.
+const MAX_GROUPS: usize = 10_000;
+/// Longest client id, in bytes. Clients build it of an address, a process id and a name.
+const MAX_CLIENT_ID: usize = 1_024;
+
+/// `HEART_BEAT` (34): who is there, for which groups, and what they subscribe.
+pub(crate) fn heartbeat(
+    broker: &Broker,
+    session: &Session,
+    request: &Request<'_>,
+) -> Result<Reply, AdminError> {
+    let body: HeartbeatData = decode(request.body, "heartbeat")?;
+    check(&body)?;
+    let now_ms = broker.now_ms();
+    let member = || Member {
+        client_id: body.client_id.clone(),
+        connection: session.peer.id(),
+        handle: Arc::clone(&session.peer),
+        language: request.language.name(),
+        version: request.version,
+        last_heartbeat_ms: now_ms,
+    };
+    for producer in &body.producer_data_set {
+        broker.producers.heartbeat(&producer.group_name, member());
+    }
+    let mut after = 0;
+    for consumer in body.consumer_data_set {
+        let group = consumer.group_name.clone();
+        let Some(position) = broker.ensure_group(&group)? else {
+            continue; // It gets no queues, and pulls are refused with the reason.
+        };
+        after = after.max(position);
+        let mode = GroupMode::of(&consumer);
+        let subscriptions = (!body.without_sub).then_some(consumer.subscription_data_set);
+        let change = broker.consumers.heartbeat(&group, mode, subscriptions, member());
+        change.iter().for_each(notify_members);
+    }
+    let reply = Reply::after(after).field("IS_SUPPORT_HEART_BEAT_V2", true);
+    Ok(reply.field("IS_SUB_CHANGE", true))
+}
+
+fn check(body: &HeartbeatData) -> Result<(), AdminError> {
+    let groups = body.consumer_data_set.len() + body.producer_data_set.len();
+    if groups > MAX_GROUPS {
+        let (value, expected) = (groups.to_string(), "at most 10000 groups");
+        return Err(AdminError::Parameter { field: "groups", value, expected });
+    }
+    if body.client_id.is_empty() || body.client_id.len() > MAX_CLIENT_ID {
+        let value = format!("{} bytes", body.client_id.len());
+        let expected = "1 to 1024 bytes";
+        return Err(AdminError::Parameter { field: "clientID", value, expected });
+    }
+    for consumer in &body.consumer_data_set {
+        names::check_group(&consumer.group_name)?;
+    }
+    for producer in &body.producer_data_set {
+        names::check_group(&producer.group_name)?;
+    }
+    Ok(())
+}
+
+/// `UNREGISTER_CLIENT` (35). Only what this connection registered is taken out.
+pub(crate) fn unregister(
+    broker: &Broker,
+    session: &Session,
+    request: &Request<'_>,
+) -> Result<Reply, AdminError> {
+    let header: UnregisterClient<'_> = request.header()?;
+    let connection = session.peer.id();
+    if let Some(group) = header.producer_group.as_deref().filter(|group| !group.is_empty()) {
+        broker.producers.unregister(group, &header.client_id, connection);
+    }
+    if let Some(group) = header.consumer_group.as_deref().filter(|group| !group.is_empty()) {
+        let change = broker.consumers.unregister(group, &header.client_id, connection);
+        change.iter().for_each(notify_members);
+    }
+    Ok(Reply::done())
+}
+
+/// `CHECK_CLIENT_CONFIG` (46): whether a subscription can be evaluated here.
+pub(crate) fn check_config(request: &Request<'_>) -> Result<Reply, AdminError> {
+    let body: CheckClientConfig = decode(request.body, "subscription to check")?;
+    let subscription = body.subscription_data;
+    if !is_tag_language(&subscription.expression_type) {
+        return Err(AdminError::FilterType(subscription.expression_type));
+    }
+    let parsed = TagFilter::parse(&subscription.sub_string);
+    parsed.map(|_| Reply::done()).map_err(|reason| AdminError::Subscription { reason })
+}
+
+/// `GET_CONSUMER_LIST_BY_GROUP` (38).
+pub(crate) fn members(broker: &Broker, request: &Request<'_>) -> Result<Reply, AdminError> {
+    let header: ConsumerGroup<'_> = request.header()?;
+    let group = header.consumer_group.as_ref();
+    let ids = broker.consumers.with_group(group, crate::consumers::Group::client_ids);
+    let consumer_id_list = ids.ok_or_else(|| AdminError::NobodyInGroup { group: group.into() })?;
+    Ok(Reply::body(ConsumerIdList { consumer_id_list }.encode()))
+}
+
+/// `GET_CONSUMER_CONNECTION_LIST` (203).
+pub(crate) fn consumer_connections(
+    broker: &Broker,
+    request: &Request<'_>,
+) -> Result<Reply, AdminError> {
+    let header: ConsumerGroup<'_> = request.header()?;
+    let name = header.consumer_group.as_ref();
+    let body = broker.consumers.with_group(name, |group| ConsumerConnection {
+        connection_set: group.members.iter().map(connection).collect(),
+        consume_from_where: group.mode.consume_from_where,
+        consume_type: group.mode.consume_type,
+        message_model: group.mode.message_model,
+        subscription_table: group.subscriptions.clone(),
+    });
+    let body = body.ok_or_else(|| AdminError::NotOnline { group: name.to_owned() })?;
+    Ok(Reply::body(body.encode()))
+}
+
+/// `GET_PRODUCER_CONNECTION_LIST` (204).
+pub(crate) fn producer_connections(
+    broker: &Broker,
+    request: &Request<'_>,
+) -> Result<Reply, AdminError> {
+    let header: ProducerGroup<'_> = request.header()?;
+    let members = broker.producers.members(&header.producer_group);
+    if members.is_empty() {
+        let group = header.producer_group.to_string();
+        return Err(AdminError::NoSuchProducerGroup { group });
+    }
+    let connection_set = members.iter().map(connection).collect();
+    Ok(Reply::body(ProducerConnection { connection_set }.encode()))
+}
+
+/// `GET_ALL_PRODUCER_INFO` (328).
+pub(crate) fn all_producers(broker: &Broker) -> Reply {
+    let info = |member: &Member<Arc<Peer>>| ProducerInfo {
+        client_id: member.client_id.clone(),
+        language: member.language.to_owned(),
+        last_update_timestamp: member.last_heartbeat_ms,
+        remote_ip: member.handle.remote().to_string(),
+        version: member.version,
+    };
+    let groups = broker.producers.all().into_iter();
+    let data = groups.map(|(group, members)| (group, members.iter().map(info).collect())).collect();
+    Reply::body(ProducerTable { data }.encode())
+}
+
+fn connection(member: &Member<Arc<Peer>>) -> Connection {
+    Connection {
+        client_addr: member.handle.remote().to_string(),
+        client_id: member.client_id.clone(),
+        language: member.language.to_owned(),
+        version: member.version,
+    }
+}
+
+/// Tells all members that the group changed (`NOTIFY_CONSUMER_IDS_CHANGED`, 40). A notice that
+/// does not arrive only delays a rebalance to the client's own timer.
+pub(crate) fn notify_members(change: &Change<Arc<Peer>>) {
+    let header = ConsumerGroup { consumer_group: change.group.as_str().into() };
+    for peer in &change.notify {
+        let command = Command::request(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED, &header);
+        if let Err(error) = peer.send_oneway(command) {
+            debug!(group = change.group, remote = %peer.remote(), %error, "change notice not sent");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! `PULL_MESSAGE` (11) and `LITE_PULL_MESSAGE` (361): messages of one queue, or a long poll.
+
+use std::sync::Arc;
+
+use rocketkube_log::ReadError as LogReadError;
+use rocketkube_protocol::code::ResponseCode;
+use rocketkube_protocol::header::{PullMessage, pull_flag};
+use rocketkube_protocol::{ExtWriter, Request};
+use rocketkube_remoting::{Output, Peer};
+use rocketkube_store::{FileRange, Limits, Queue, QueueOffset, Read, ReadError, Status};
+use tracing::warn;
+
+use crate::answer::Answer;
+use crate::broker::Broker;
+use crate::consumers::Group;
+use crate::filter::{self, TagFilter};
+use crate::refusal::PullError;
+use crate::session::Session;
+use crate::topics::PERM_READ;
+use crate::wake::queue_key;
+
+/// Longest wait for messages, whatever the client asks: its own timeout is 30 s.
+const MAX_SUSPEND_MS: i64 = 30_000;
+/// Most messages of one answer.
+const MAX_MESSAGES: usize = 1_024;
+/// Bytes of one answer if the client does not say. Source: `maxTransferBytesOnMessageInMemory`.
+const DEFAULT_BYTES: u64 = 256 << 10;
+/// Most bytes of one answer, but for a single longer message.
+const MAX_BYTES: u64 = 4 << 20;
+/// From this length on, a run of the log is sent from the file instead of being copied: below it
+/// the second system call costs more than the copy.
+const SENDFILE_MIN: u32 = 16 << 10;
+
+/// What a pull reads, once it is checked.
+#[derive(Debug)]
+struct Pull {
+    answer: Answer,
+    queue: Arc<Queue>,
+    from: i64,
+    limits: Limits,
+    filter: TagFilter,
+}
+
+/// A pull that waits for messages.
+#[derive(Debug)]
+pub(crate) struct ParkedPull {
+    pull: Pull,
+    deadline_ms: i64,
+}
+
+/// Reads messages, or parks the request until there are some.
+pub(crate) fn pull(
+    broker: &Broker,
+    session: &mut Session,
+    request: &Request<'_>,
+    out: &mut Output,
+) -> Result<(), PullError> {
+    let header: PullMessage<'_> = request.header()?;
+    let pull = check(broker, &header, Answer::to(request))?;
+    if header.sys_flag & pull_flag::COMMIT_OFFSET != 0
+        && let Ok(offset) = u64::try_from(header.commit_offset)
+    {
+        let queue = pull.queue.id();
+        broker.store.commit(&header.consumer_group, &header.topic, queue, QueueOffset(offset));
+    }
+    let may_wait = header.sys_flag & pull_flag::SUSPEND != 0 && !broker.is_stopping();
+    let wait_ms = header.suspend_timeout_ms.clamp(0, MAX_SUSPEND_MS);
+    if may_wait && wait_ms > 0 {
+        let deadline_ms = broker.now_ms() + wait_ms;
+        serve_or_park(broker, session, ParkedPull { pull, deadline_ms }, out)
+    } else {
+        serve(broker, &pull, out)
+    }
+}
+
+/// The checks of a pull, in the order of Apache's broker, so that clients meet the same codes.
+fn check(broker: &Broker, header: &PullMessage<'_>, answer: Answer) -> Result<Pull, PullError> {
+    let group = &header.consumer_group;
+    let settings = broker.group(group);
+    let settings = settings.ok_or_else(|| PullError::NoSuchGroup { group: group.to_string() })?;
+    if !settings.consume_enable {
+        return Err(PullError::GroupDisabled { group: group.to_string() });
+    }
+    let topic = broker.store.topic(&header.topic);
+    let topic = topic.ok_or_else(|| PullError::NoSuchTopic { topic: header.topic.to_string() })?;
+    if topic.config().perm & PERM_READ == 0 {
+        return Err(PullError::NotReadable { topic: header.topic.to_string() });
+    }
+    let read = topic.config().read_queues;
+    let id = u32::try_from(header.queue_id).ok().filter(|id| *id < read);
+    let queue = id.and_then(|id| topic.queue(id)).ok_or_else(|| PullError::IllegalQueue {
+        queue_id: header.queue_id,
+        topic: header.topic.to_string(),
+        read,
+    })?;
+    let max_messages = usize::try_from(header.max_messages).ok().filter(|count| *count > 0);
+    let max_messages = max_messages.ok_or(PullError::IllegalCount(header.max_messages))?;
+    let asked = header.max_bytes.and_then(|bytes| u64::try_from(bytes).ok());
+    let max_bytes = asked.filter(|bytes| *bytes > 0).unwrap_or(DEFAULT_BYTES).min(MAX_BYTES);
+    Ok(Pull {
+        answer,
+        queue: Arc::clone(queue),
+        from: header.queue_offset,
+        limits: Limits { max_messages: max_messages.min(MAX_MESSAGES), max_bytes },
+        filter: subscription(broker, header, settings.consume_broadcast_enable)?,
+    })
+}
+
+/// What of the queue the consumer wants: said by the request, or by its group's heartbeats.
+fn subscription(
+    broker: &Broker,
+    header: &PullMessage<'_>,
+    may_broadcast: bool,
+) -> Result<TagFilter, PullError> {
+    if header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
+        let language = header.expression_type.as_deref();
+        let text = header.subscription.as_deref().unwrap_or_default();
+        return match language.filter(|name| !filter::is_tag_language(name)) {
+            None => TagFilter::parse(text).map_err(|reason| PullError::Subscription { reason }),
+            Some(name) => Err(PullError::FilterType(name.to_owned())),
+        };
+    }
+    let look = |group: &Group<Arc<Peer>>| {
+        if group.mode.is_broadcasting() && !may_broadcast {
+            let group = header.consumer_group.to_string();
+            return Err(PullError::BroadcastForbidden { group });
+        }
+        let subscription = group.subscriptions.get(header.topic.as_ref());
+        let subscription = subscription.ok_or(PullError::NotSubscribed)?;
+        if subscription.sub_version < header.subscription_version {
+            return Err(PullError::SubscriptionNotLatest);
+        }
+        if !filter::is_tag_language(&subscription.expression_type) {
+            return Err(PullError::FilterType(subscription.expression_type.clone()));
+        }
+        TagFilter::of_subscription(subscription)
+            .map_err(|reason| PullError::Subscription { reason })
+    };
+    broker.consumers.with_group(&header.consumer_group, look).ok_or(PullError::NobodyInGroup)?
+}
+
+/// Looks again at every parked pull of a woken connection.
+pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
+    let now_ms = broker.now_ms();
+    for parked in std::mem::take(&mut session.parked) {
+        let answer = parked.pull.answer;
+        let due = parked.deadline_ms <= now_ms || broker.is_stopping();
+        let result = if due {
+            serve(broker, &parked.pull, out)
+        } else {
+            serve_or_park(broker, session, parked, out)
+        };
+        if let Err(refusal) = result {
+            answer.refuse(out.buffer(), &refusal);
+        }
+    }
+}
+
+/// Answers if there are messages; otherwise the connection is woken by the next one.
+fn serve_or_park(
+    broker: &Broker,
+    session: &mut Session,
+    mut parked: ParkedPull,
+    out: &mut Output,
+) -> Result<(), PullError> {
+    loop {
+        let read = read(broker, &parked.pull)?;
+        match read.status {
+            Status::EndOfQueue | Status::EmptyQueue => {}
+            Status::NoMatch => {
+                // Nothing for this consumer: wait behind what was looked at.
+                parked.pull.from = read.next.wire();
+                if read.next < read.max {
+                    continue;
+                }
+            }
+            _ => return answer(broker, &parked.pull, &read, out),
+        }
+        let queue = &parked.pull.queue;
+        broker.store.watch(queue);
+        broker.parked.watch(queue_key(queue), Arc::clone(&session.peer));
+        // A message that became visible before the watch was noted wakes nobody.
+        if queue.max().wire() <= parked.pull.from {
+            let connection = session.peer.id();
+            broker.parked.wake_at(connection, parked.deadline_ms, Arc::clone(&session.peer));
+            session.parked.push(parked);
+            return Ok(());
+        }
+    }
+}
+
+/// Answers with whatever there is.
+fn serve(broker: &Broker, pull: &Pull, out: &mut Output) -> Result<(), PullError> {
+    answer(broker, pull, &read(broker, pull)?, out)
+}
+
+fn read(broker: &Broker, pull: &Pull) -> Result<Read, PullError> {
+    let matches = |hash| pull.filter.matches(hash);
+    // A negative offset is below the first message like any other that is too small.
+    let from = QueueOffset(u64::try_from(pull.from).unwrap_or(0));
+    let mut read = broker.store.read(&pull.queue, from, pull.limits, &matches)?;
+    if pull.from < 0 {
+        let is_empty = read.status == Status::EmptyQueue;
+        read.status = if is_empty { Status::OffsetBeyondEnd } else { Status::OffsetTooSmall };
+        read.next = read.min;
+    }
+    Ok(read)
+}
+
+/// Writes the answer: four offsets, and the records as they lie in the log.
+fn answer(broker: &Broker, pull: &Pull, read: &Read, out: &mut Output) -> Result<(), PullError> {
+    if read.status == Status::Found {
+        return answer_found(broker, pull, read, out);
+    }
+    answer_without_messages(pull, read, out);
+    Ok(())
+}
+
+fn answer_without_messages(pull: &Pull, read: &Read, out: &mut Output) {
+    let (code, remark) = match read.status {
+        Status::NoMatch => (ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
+        // Only where the message cannot be read: the consumer goes on behind it.
+        Status::Found => (ResponseCode::PULL_RETRY_IMMEDIATELY, "MESSAGE_WAS_REMOVING"),
+        Status::EndOfQueue => (ResponseCode::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
+        Status::EmptyQueue => (ResponseCode::PULL_NOT_FOUND, "NO_MESSAGE_IN_QUEUE"),
+        Status::OffsetTooSmall => (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL"),
+        Status::OffsetBeyondEnd => (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
+    };
+    pull.answer.write(out.buffer(), code, Some(remark), |fields| offsets(fields, read), &[]);
+}
+
+fn answer_found(
+    broker: &Broker,
+    pull: &Pull,
+    read: &Read,
+    out: &mut Output,
+) -> Result<(), PullError> {
+    match read_records(broker, read) {
+        Ok(parts) => write_found(broker, pull, read, parts, out),
+        Err(error @ ReadError::Log(LogReadError::Io { .. })) => return Err(error.into()),
+        Err(error) if read.messages == 1 => {
+            // Damaged bytes are never served, and must not stop the queue for ever.
+            let (topic, queue_id) = (pull.queue.topic(), pull.queue.id());
+            warn!(topic, queue_id, queue_offset = pull.from, %error, "unreadable message skipped");
+            answer_without_messages(pull, read, out);
+        }
+        // One by one, so that those before and behind the damage are still delivered.
+        Err(_) => {
+            let limits = Limits { max_messages: 1, ..pull.limits };
+            let matches = |hash| pull.filter.matches(hash);
+            let from = QueueOffset(u64::try_from(pull.from).unwrap_or(0));
+            let one = broker.store.read(&pull.queue, from, limits, &matches)?;
+            return answer(broker, pull, &one, out);
+        }
+    }
+    Ok(())
+}
+
+fn write_found(broker: &Broker, pull: &Pull, read: &Read, parts: Vec<Part>, out: &mut Output) {
+    let size = usize::try_from(read.size_bytes).unwrap_or(usize::MAX);
+    if !pull.answer.write_head(out.buffer(), |fields| offsets(fields, read), size) {
+        return;
+    }
+    for part in parts {
+        match part {
+            Part::Bytes(bytes) => out.buffer().extend_from_slice(&bytes),
+            Part::File(range) => out.file(range.file, range.position, u64::from(range.length)),
+        }
+    }
+    broker.metrics.delivered(read.messages as u64, read.size_bytes);
+}
+
+/// A piece of an answer's body.
+enum Part {
+    Bytes(Vec<u8>),
+    File(FileRange),
+}
+
+/// Gets hold of all records before the head of the answer promises them.
+fn read_records(broker: &Broker, read: &Read) -> Result<Vec<Part>, ReadError> {
+    let mut parts = Vec::new();
+    let mut bytes = Vec::new();
+    for extent in &read.extents {
+        if extent.size < SENDFILE_MIN {
+            broker.store.read_bytes(*extent, &mut bytes)?;
+            continue;
+        }
+        if !bytes.is_empty() {
+            parts.push(Part::Bytes(std::mem::take(&mut bytes)));
+        }
+        parts.push(Part::File(broker.store.file_range(*extent)?));
+    }
+    if !bytes.is_empty() {
+        parts.push(Part::Bytes(bytes));
+    }
+    Ok(parts)
+}
+
+fn offsets(fields: &mut ExtWriter<'_>, read: &Read) {
+    fields.field("nextBeginOffset", read.next.wire());
+    fields.field("minOffset", read.min.wire());
+    fields.field("maxOffset", read.max.wire());
+    fields.field("suggestWhichBrokerId", 0);
+}

@@ -1,0 +1,351 @@
+//! `SEND_MESSAGE` (10), `SEND_MESSAGE_V2` (310), `SEND_BATCH_MESSAGE` (320).
+//!
+//! Sends of one read of the socket are staged, encoded, in the session's batch and appended
+//! together: one frame of the log, one write. An OK leaves when the log is confirmed past them.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use rocketkube_protocol::batch;
+use rocketkube_protocol::code::{RequestCode, ResponseCode};
+use rocketkube_protocol::header::SendMessage;
+use rocketkube_protocol::id::OffsetMessageId;
+use rocketkube_protocol::message::{Properties, append_property, property};
+use rocketkube_protocol::names;
+use rocketkube_protocol::record::{MAX_PROPERTIES, sys_flag};
+use rocketkube_protocol::{ExtWriter, FieldValue, Request};
+use rocketkube_remoting::Output;
+use rocketkube_store::{AppendError, MessageParts, Placed, Queue, Receipt, StoreError, Topic};
+
+use crate::answer::Answer;
+use crate::broker::Broker;
+use crate::refusal::SendError;
+use crate::session::Session;
+use crate::topics;
+
+/// Bytes staged before the batch is appended although more requests of the same read follow, so
+/// that a batch stays well under the log's limit for one frame.
+const STAGED_MAX: usize = 1 << 20;
+
+/// Properties that only a broker sets. A message that was consumed and is sent again still has
+/// what the first broker added.
+const BROKER_PROPERTIES: [&str; 4] =
+    [property::POP_CK, property::CLUSTER, property::MSG_REGION, property::TRACE_ON];
+
+/// The region every message names. Source: `MixAll.REGION_ID` default of Apache RocketMQ.
+const REGION: &str = "DefaultRegion";
+
+/// A send whose messages are in the session's batch.
+#[derive(Debug)]
+pub(crate) struct StagedSend {
+    answer: Answer,
+    queue_id: u32,
+    /// Its messages, by their place in the batch.
+    messages: Range<usize>,
+    /// `UNIQ_KEY`, the answer's `transactionId`.
+    unique_id: String,
+    /// False: the producer wants its answer at the page cache (`WAIT=false`).
+    wait: bool,
+}
+
+/// Checks a send and puts its messages into the session's batch.
+pub(crate) fn stage(
+    broker: &Broker,
+    session: &mut Session,
+    request: &Request<'_>,
+    out: &mut Output,
+) -> Result<(), SendError> {
+    if broker.is_stopping() {
+        return Err(SendError::Stopping);
+    }
+    let header: SendMessage<'_> = request.header()?;
+    let topic = writable_topic(broker, session, &header)?;
+    let queue = choose_queue(broker, &topic, header.queue_id)?;
+    if session.batch.len() + request.body.len() > STAGED_MAX {
+        append_staged(broker, session, out);
+    }
+    let properties = Properties(header.properties.as_deref().unwrap_or_default());
+    let is_batch =
+        request.code == RequestCode::SEND_BATCH_MESSAGE || header.batch.unwrap_or_default();
+    let first = session.batch.messages();
+    let unique_id = if is_batch {
+        stage_batch(broker, session, queue, &header, request.body)?;
+        properties.get(property::UNIQ_KEY).unwrap_or_default().to_owned()
+    } else {
+        stage_single(broker, session, queue, &header, request.body)?
+    };
+    session.staged.push(StagedSend {
+        answer: Answer::to(request),
+        queue_id: queue.id(),
+        messages: first..session.batch.messages(),
+        unique_id,
+        wait: properties.get(property::WAIT) != Some("false"),
+    });
+    session.last_topic = Some(topic);
+    Ok(())
+}
+
+/// The topic a send names, created if that is allowed.
+fn writable_topic(
+    broker: &Broker,
+    session: &Session,
+    header: &SendMessage<'_>,
+) -> Result<Arc<Topic>, SendError> {
+    if let Some(topic) = &session.last_topic
+        && topic.name() == header.topic
+        && topic.queue(0).is_some_and(|queue| !queue.is_closed())
+    {
+        return Ok(Arc::clone(topic));
+    }
+    names::check_topic(&header.topic)?;
+    if names::is_forbidden_to_send(&header.topic) {
+        return Err(SendError::ReservedTopic { topic: header.topic.to_string() });
+    }
+    let topic = match broker.store.topic(&header.topic) {
+        Some(topic) => topic,
+        None => topics::auto_create(broker, header)?,
+    };
+    if topic.config().perm & topics::PERM_WRITE == 0 {
+        return Err(SendError::NotWritable { topic: header.topic.to_string() });
+    }
+    Ok(topic)
+}
+
+/// The queue a send names, or the next writable one if it names none.
+fn choose_queue<'t>(
+    broker: &Broker,
+    topic: &'t Arc<Topic>,
+    queue_id: i32,
+) -> Result<&'t Arc<Queue>, SendError> {
+    let config = topic.config();
+    let illegal = || SendError::IllegalQueue {
+        queue_id,
+        topic: topic.name().to_owned(),
+        read: config.read_queues,
+        write: config.write_queues,
+    };
+    let id = match u32::try_from(queue_id) {
+        Ok(id) if id < config.read_queues.max(config.write_queues) => id,
+        Ok(_) => return Err(illegal()),
+        Err(_) => broker.next_turn() % config.write_queues.max(1),
+    };
+    topic.queue(id).ok_or_else(illegal)
+}
+
+/// Puts one message into the batch; returns its unique id.
+fn stage_single(
+    broker: &Broker,
+    session: &mut Session,
+    queue: &Arc<Queue>,
+    header: &SendMessage<'_>,
+    body: &[u8],
+) -> Result<String, SendError> {
+    let properties = header.properties.as_deref().unwrap_or_default();
+    let mut known = check_properties(Properties(properties))?;
+    if header.sys_flag & sys_flag::ROLLBACK != 0 || known.transaction {
+        return Err(SendError::Unsupported { feature: "transactional", property: "TRAN_MSG" });
+    }
+    let unique_id = known.unique_id.map_or_else(
+        || {
+            let made = broker.new_unique_id();
+            let mut kept = Vec::with_capacity(known.kept.len() + 48);
+            Properties(&known.kept).append_to(&mut kept);
+            append_property(&mut kept, property::UNIQ_KEY, &made);
+            known.kept = Cow::Owned(String::from_utf8(kept).expect("texts, one after the other"));
+            made
+        },
+        str::to_owned,
+    );
+    push(broker, session, queue, header, &known, header.flag, body)?;
+    Ok(unique_id)
+}
+
+/// Puts all messages of a batch into the session's batch, or none.
+fn stage_batch(
+    broker: &Broker,
+    session: &mut Session,
+    queue: &Arc<Queue>,
+    header: &SendMessage<'_>,
+    body: &[u8],
+) -> Result<(), SendError> {
+    let illegal = |reason: &'static str| SendError::Batch { reason };
+    if header.topic.starts_with(names::RETRY_PREFIX) || header.topic.len() > names::MAX_TOPIC {
+        return Err(illegal("a retry topic takes no batches"));
+    }
+    let max_body = broker.config.max_body_size;
+    if body.len() > max_body {
+        return Err(SendError::Size { max_body });
+    }
+    let messages = batch::Batch::parse(body)?;
+    let before = session.batch.checkpoint();
+    let result = messages.iter().try_for_each(|message| {
+        let known = check_properties(message.properties)?;
+        if known.transaction {
+            return Err(illegal("a transactional message cannot be in a batch"));
+        }
+        push(broker, session, queue, header, &known, message.flag, message.body)
+    });
+    if result.is_err() {
+        session.batch.roll_back(before);
+    }
+    result
+}
+
+/// What the broker looks at in a message's properties.
+struct KnownProperties<'a> {
+    unique_id: Option<&'a str>,
+    transaction: bool,
+    /// The properties without those that only a broker may set.
+    kept: Cow<'a, str>,
+}
+
+/// One pass over the properties: what matters to us, and what we must not take from a client.
+fn check_properties(properties: Properties<'_>) -> Result<KnownProperties<'_>, SendError> {
+    let mut known =
+        KnownProperties { unique_id: None, transaction: false, kept: Cow::Borrowed(properties.0) };
+    let mut strip = false;
+    for (name, value) in properties.iter() {
+        match name {
+            property::UNIQ_KEY => known.unique_id = Some(value),
+            property::TRAN_MSG => known.transaction = value.eq_ignore_ascii_case("true"),
+            property::DELAY if value != "0" => {
+                return Err(SendError::Unsupported { feature: "delayed", property: "DELAY" });
+            }
+            property::TIMER_DELAY_SEC | property::TIMER_DELAY_MS | property::TIMER_DELIVER_MS => {
+                return Err(SendError::Unsupported { feature: "timer", property: "TIMER_..." });
+            }
+            _ => strip |= BROKER_PROPERTIES.contains(&name),
+        }
+    }
+    if strip {
+        let mut kept = Vec::with_capacity(properties.0.len());
+        properties.append_without(&BROKER_PROPERTIES, &mut kept);
+        let kept = String::from_utf8(kept).expect("parts of a text, cut at characters");
+        known.kept = Cow::Owned(kept);
+    }
+    Ok(known)
+}
+
+/// Encodes one record into the batch.
+fn push(
+    broker: &Broker,
+    session: &mut Session,
+    queue: &Arc<Queue>,
+    header: &SendMessage<'_>,
+    known: &KnownProperties<'_>,
+    flag: i32,
+    body: &[u8],
+) -> Result<(), SendError> {
+    let max_body = broker.config.max_body_size;
+    if body.is_empty() || body.len() > max_body {
+        return Err(SendError::Size { max_body });
+    }
+    let parts = MessageParts {
+        flag,
+        sys_flag: header.sys_flag,
+        born_timestamp: header.born_timestamp,
+        born_host: session.peer.remote(),
+        reconsume_times: header.reconsume_times.unwrap_or(0),
+        prepared_transaction_offset: 0,
+        properties: &known.kept,
+        appended_properties: &[
+            (property::MSG_REGION, REGION),
+            (property::TRACE_ON, "true"),
+            (property::CLUSTER, &broker.config.cluster),
+        ],
+        body,
+    };
+    if parts.properties_len() > MAX_PROPERTIES {
+        return Err(SendError::Size { max_body });
+    }
+    Ok(session.batch.push_message(queue, &parts)?)
+}
+
+/// Appends what the read staged, and answers each send now or when the log is confirmed.
+pub(crate) fn append_staged(broker: &Broker, session: &mut Session, out: &mut Output) {
+    if session.staged.is_empty() {
+        return;
+    }
+    let batch = std::mem::take(&mut session.batch);
+    let size = batch.len() as u64;
+    let mut staged = std::mem::take(&mut session.staged);
+    match broker.store.append(batch, broker.now_ms()) {
+        Ok(receipt) => {
+            broker.metrics.stored(receipt.placed.len() as u64, size);
+            answer_stored(broker, session, &staged, &receipt, out);
+            session.batch = receipt.into_batch();
+        }
+        // The outcome is unknown, and the client has to know that it is.
+        Err(StoreError::Append(AppendError::Failed)) => session.peer.close(),
+        Err(error) => {
+            let refusal = SendError::from(error);
+            for send in &staged {
+                send.answer.refuse(out.buffer(), &refusal);
+            }
+        }
+    }
+    staged.clear();
+    session.staged = staged;
+}
+
+fn answer_stored(
+    broker: &Broker,
+    session: &mut Session,
+    staged: &[StagedSend],
+    receipt: &Receipt,
+    out: &mut Output,
+) {
+    let confirmed = broker.store.confirmed() >= receipt.end;
+    let mut later = Vec::new();
+    for send in staged {
+        let buffer = if confirmed || !send.wait { out.buffer() } else { &mut later };
+        send.write(broker, &receipt.placed[send.messages.clone()], buffer);
+    }
+    if !later.is_empty() {
+        session.defer(broker, receipt.end, later, out);
+    }
+}
+
+impl StagedSend {
+    fn write(&self, broker: &Broker, placed: &[Option<Placed>], buffer: &mut Vec<u8>) {
+        let Some(Some(first)) = placed.first() else {
+            // The topic was deleted between the check and the append.
+            let topic = String::from("of this message");
+            self.answer.refuse(buffer, &SendError::NoSuchTopic { topic });
+            return;
+        };
+        let ids = OffsetIds { broker, placed };
+        let fields = |fields: &mut ExtWriter<'_>| {
+            fields.field("msgId", &ids);
+            fields.field("queueId", self.queue_id);
+            fields.field("queueOffset", first.queue_offset.wire());
+            fields.field("transactionId", self.unique_id.as_str());
+            fields.field("MSG_REGION", REGION);
+            fields.field("TRACE_ON", "true");
+        };
+        self.answer.write(buffer, ResponseCode::SUCCESS, None, fields, &[]);
+    }
+}
+
+/// Offset message ids of one send, joined by commas.
+struct OffsetIds<'a> {
+    broker: &'a Broker,
+    placed: &'a [Option<Placed>],
+}
+
+impl FieldValue for OffsetIds<'_> {
+    fn with_text<R>(&self, use_text: impl FnOnce(Option<&str>) -> R) -> R {
+        let id = |placed: &Placed| OffsetMessageId {
+            broker: self.broker.advertised,
+            physical_offset: placed.physical_offset.0,
+        };
+        match self.placed {
+            [Some(placed)] => id(placed).with_text(use_text),
+            many => {
+                let ids: Vec<_> = many.iter().flatten().map(|it| id(it).to_string()).collect();
+                use_text(Some(&ids.join(",")))
+            }
+        }
+    }
+}

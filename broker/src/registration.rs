@@ -1,0 +1,208 @@
+//! Announcing the broker to its name servers: everything at start and every 30 s, changed topics at
+//! once.
+//!
+//! One task per name server, so that one that is down delays nobody. A name server that forgot us
+//! learns everything again, because a new connection always starts with everything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rocketkube_protocol::body::{RegisterBrokerBody, TopicConfigTable};
+use rocketkube_protocol::code::{RequestCode, ResponseCode};
+use rocketkube_protocol::header::{BrokerIdentity, RegisterBroker};
+use rocketkube_protocol::record::body_crc;
+use rocketkube_protocol::{Command, version};
+use rocketkube_remoting::{CallError, ConnectError, Connection};
+use rocketkube_store::Topic;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::broker::Broker;
+use crate::handler::topic::wire;
+
+/// How often everything is announced. Source: `registerNameServerPeriod` of Apache's broker.
+const PERIOD: Duration = Duration::from_secs(30);
+/// How soon a failed announcement is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long a name server may take to accept and to answer.
+const TIMEOUT: Duration = Duration::from_secs(6);
+/// Changed topics announced one by one; with more of them everything is said.
+const MAX_CHANGES: usize = 4_096;
+
+/// Why a name server does not know us.
+#[derive(Debug, thiserror::Error)]
+enum RegistrationError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("name server answered {code}: {remark}")]
+    Refused { code: ResponseCode, remark: String },
+}
+
+/// What the tasks of all name servers have to say next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum News {
+    Topics(BTreeSet<String>),
+    Everything,
+}
+
+/// Collects what changed, for each name server.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    mailboxes: Mutex<Vec<watch::Sender<News>>>,
+}
+
+impl Changes {
+    /// A topic was made or changed.
+    pub(crate) fn topic(&self, name: &str) {
+        self.tell(|news| {
+            if let News::Topics(names) = news {
+                names.insert(name.to_owned());
+                if names.len() > MAX_CHANGES {
+                    *news = News::Everything;
+                }
+            }
+        });
+    }
+
+    /// Something was taken away, which only the whole says.
+    pub(crate) fn everything(&self) {
+        self.tell(|news| *news = News::Everything);
+    }
+
+    fn tell(&self, change: impl Fn(&mut News)) {
+        for mailbox in self.mailboxes.lock().iter() {
+            mailbox.send_modify(&change);
+        }
+    }
+
+    fn subscribe(&self) -> watch::Receiver<News> {
+        let (sender, receiver) = watch::channel(News::Everything);
+        self.mailboxes.lock().push(sender);
+        receiver
+    }
+
+    /// Takes what there is to say to one name server.
+    fn take(&self, receiver: &mut watch::Receiver<News>) -> News {
+        let mailboxes = self.mailboxes.lock();
+        let mine = mailboxes.iter().find(|sender| sender.subscribe().same_channel(receiver));
+        let news = mine.map(|sender| sender.send_replace(News::Topics(BTreeSet::new())));
+        receiver.mark_unchanged();
+        news.unwrap_or(News::Everything)
+    }
+}
+
+/// Keeps one name server informed until `shutdown`, then says good-bye.
+pub(crate) async fn keep_registered(
+    broker: Arc<Broker>,
+    namesrv: String,
+    shutdown: CancellationToken,
+) {
+    let mut changes = broker.changes.subscribe();
+    let mut reported = false;
+    loop {
+        let stay = session(&broker, &namesrv, &mut changes, &shutdown, &mut reported);
+        match stay.await {
+            Ok(()) => return,
+            Err(error) => {
+                // Once per outage: the name server may be down for long.
+                if !std::mem::replace(&mut reported, true) {
+                    warn!(namesrv, %error, "not registered, trying again every second");
+                }
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep(RETRY) => {}
+        }
+    }
+}
+
+/// One connection to a name server, from the first announcement to its failure or our end.
+async fn session(
+    broker: &Broker,
+    namesrv: &str,
+    changes: &mut watch::Receiver<News>,
+    shutdown: &CancellationToken,
+    reported: &mut bool,
+) -> Result<(), RegistrationError> {
+    let connection = Connection::connect(namesrv, TIMEOUT).await?;
+    let _ = broker.changes.take(changes);
+    let mut news = News::Everything;
+    let mut registered = false;
+    loop {
+        register(broker, &connection, &news).await?;
+        if !std::mem::replace(&mut registered, true) {
+            *reported = false;
+            info!(namesrv, broker = broker.config.name, "registered");
+        }
+        let next = Instant::now() + PERIOD;
+        tokio::select! {
+            () = shutdown.cancelled() => return unregister(broker, &connection).await,
+            // Cancel-safe: news that nobody took stays in the mailbox.
+            told = timeout_at(next, changes.changed()) => {
+                let in_time = told.is_ok();
+                news = broker.changes.take(changes);
+                if !in_time {
+                    news = News::Everything;
+                }
+            }
+        }
+    }
+}
+
+async fn register(
+    broker: &Broker,
+    connection: &Connection,
+    news: &News,
+) -> Result<(), RegistrationError> {
+    let topics: Vec<Arc<Topic>> = match news {
+        News::Everything => broker.store.topics(),
+        News::Topics(names) => names.iter().filter_map(|name| broker.store.topic(name)).collect(),
+    };
+    let table = topics.iter().map(|topic| (topic.name().to_owned(), wire(topic))).collect();
+    let topics =
+        TopicConfigTable { data_version: broker.data_version(), topic_config_table: table };
+    let body = RegisterBrokerBody { filter_server_list: Vec::new(), topics };
+    let body = body.encode(true, version::OURS);
+    let address = broker.advertised.to_string();
+    let header = RegisterBroker {
+        broker_name: broker.config.name.as_str().into(),
+        broker_addr: address.as_str().into(),
+        cluster: broker.config.cluster.as_str().into(),
+        // There is no replication on this port or any other yet.
+        ha_server_addr: address.as_str().into(),
+        broker_id: 0,
+        compressed: Some(true),
+        body_crc: Some(body_crc(&body).cast_signed()),
+        ..RegisterBroker::default()
+    };
+    call(connection, Command::request(RequestCode::REGISTER_BROKER, &header).body(body)).await
+}
+
+async fn unregister(broker: &Broker, connection: &Connection) -> Result<(), RegistrationError> {
+    let address = broker.advertised.to_string();
+    let header = BrokerIdentity {
+        broker_name: broker.config.name.as_str().into(),
+        broker_addr: address.as_str().into(),
+        cluster: broker.config.cluster.as_str().into(),
+        broker_id: 0,
+    };
+    call(connection, Command::request(RequestCode::UNREGISTER_BROKER, &header)).await
+}
+
+async fn call(connection: &Connection, command: Command) -> Result<(), RegistrationError> {
+    let answer = connection.call(command, TIMEOUT).await?;
+    match answer.response_code() {
+        ResponseCode::SUCCESS => Ok(()),
+        code => {
+            let remark = answer.remark.unwrap_or_default();
+            Err(RegistrationError::Refused { code, remark })
+        }
+    }
+}

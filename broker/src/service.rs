@@ -1,0 +1,118 @@
+//! The broker as seen by its connections: each request code goes to its handler.
+
+use std::sync::Arc;
+
+use rocketkube_protocol::Request;
+use rocketkube_protocol::code::{RequestCode, ResponseCode};
+use rocketkube_remoting::{Output, Peer, Service};
+
+use crate::answer::{Answer, Reply};
+use crate::broker::Broker;
+use crate::handler::{client, group, lock, offset, pull, query, runtime, send, topic};
+use crate::refusal::{AdminError, Refusal};
+use crate::session::Session;
+
+impl Service for Broker {
+    type Session = Session;
+
+    fn connected(&self, peer: &Arc<Peer>) -> Session {
+        Session::new(Arc::clone(peer))
+    }
+
+    fn request(&self, session: &mut Session, request: Request<'_>, out: &mut Output) {
+        self.metrics.request();
+        let answer = Answer::to(&request);
+        match request.code {
+            RequestCode::SEND_MESSAGE
+            | RequestCode::SEND_MESSAGE_V2
+            | RequestCode::SEND_BATCH_MESSAGE => {
+                settle(send::stage(self, session, &request, out), answer, out);
+            }
+            RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => {
+                settle(pull::pull(self, session, &request, out), answer, out);
+            }
+            _ => match administer(self, session, &request) {
+                Some(Ok(reply)) => session.reply(self, answer, &reply, out),
+                Some(Err(refusal)) => answer.refuse(out.buffer(), &refusal),
+                None => {
+                    let remark = format!(" request type {} not supported", request.code.0);
+                    let code = ResponseCode::REQUEST_CODE_NOT_SUPPORTED;
+                    answer.write(out.buffer(), code, Some(&remark), |_| (), &[]);
+                }
+            },
+        }
+    }
+
+    fn end_of_batch(&self, session: &mut Session, out: &mut Output) {
+        send::append_staged(self, session, out);
+    }
+
+    fn woken(&self, session: &mut Session, out: &mut Output) {
+        session.release(self.store.confirmed(), out);
+        pull::resume(self, session, out);
+    }
+
+    fn disconnected(&self, session: Session) {
+        let connection = session.peer.id();
+        self.producers.disconnected(connection);
+        for change in self.consumers.disconnected(connection) {
+            client::notify_members(&change);
+        }
+        self.parked.disconnected(connection);
+    }
+
+    async fn draining(&self) {
+        self.stop_serving();
+    }
+}
+
+/// Answers a refusal; success was answered, or will be, by the handler.
+fn settle<E: Refusal>(result: Result<(), E>, answer: Answer, out: &mut Output) {
+    if let Err(refusal) = result {
+        answer.refuse(out.buffer(), &refusal);
+    }
+}
+
+/// Everything but sends and pulls; `None` for codes that this broker does not know.
+fn administer(
+    broker: &Broker,
+    session: &mut Session,
+    request: &Request<'_>,
+) -> Option<Result<Reply, AdminError>> {
+    Some(match request.code {
+        RequestCode::HEART_BEAT => client::heartbeat(broker, session, request),
+        RequestCode::UNREGISTER_CLIENT => client::unregister(broker, session, request),
+        RequestCode::CHECK_CLIENT_CONFIG => client::check_config(request),
+        RequestCode::GET_CONSUMER_LIST_BY_GROUP => client::members(broker, request),
+        RequestCode::GET_CONSUMER_CONNECTION_LIST => client::consumer_connections(broker, request),
+        RequestCode::GET_PRODUCER_CONNECTION_LIST => client::producer_connections(broker, request),
+        RequestCode::GET_ALL_PRODUCER_INFO => Ok(client::all_producers(broker)),
+        RequestCode::LOCK_BATCH_MQ => lock::lock(broker, request),
+        RequestCode::UNLOCK_BATCH_MQ => lock::unlock(broker, request),
+        RequestCode::QUERY_CONSUMER_OFFSET => offset::query(broker, request),
+        RequestCode::UPDATE_CONSUMER_OFFSET => offset::update(broker, request),
+        RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => offset::search(broker, request),
+        RequestCode::GET_MAX_OFFSET => offset::max(broker, request),
+        RequestCode::GET_MIN_OFFSET => offset::min(broker, request),
+        RequestCode::GET_EARLIEST_MSG_STORETIME => offset::earliest(broker, request),
+        RequestCode::GET_CONSUME_STATS => offset::consume_stats(broker, request),
+        RequestCode::QUERY_MESSAGE => query::by_key(broker, request),
+        RequestCode::VIEW_MESSAGE_BY_ID => query::by_position(broker, request),
+        RequestCode::UPDATE_AND_CREATE_TOPIC => topic::update(broker, request),
+        RequestCode::UPDATE_AND_CREATE_TOPIC_LIST => topic::update_list(broker, request),
+        RequestCode::DELETE_TOPIC_IN_BROKER => topic::delete(broker, request),
+        RequestCode::GET_ALL_TOPIC_CONFIG => Ok(topic::all(broker)),
+        RequestCode::GET_TOPIC_CONFIG => topic::one(broker, request),
+        RequestCode::GET_TOPIC_STATS_INFO => topic::stats(broker, request),
+        RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => Ok(topic::system(broker)),
+        RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => topic::consumed_by(broker, request),
+        RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::update(broker, request),
+        RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => Ok(group::all(broker)),
+        RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => group::one(broker, request),
+        RequestCode::DELETE_SUBSCRIPTIONGROUP => group::delete(broker, request),
+        RequestCode::GET_BROKER_RUNTIME_INFO => Ok(runtime::info(broker)),
+        RequestCode::GET_BROKER_CONFIG => Ok(runtime::config(broker)),
+        RequestCode::UPDATE_BROKER_CONFIG => runtime::update_config(request),
+        _ => return None,
+    })
+}

@@ -1,0 +1,268 @@
+//! Starting and stopping a broker: what is opened in which order, and closed in the other.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocketkube_remoting::{BindError, Limits, Server};
+use rocketkube_service::http::Health;
+use rocketkube_service::metrics::{Registry, register_process};
+use rocketkube_store::{Flush, OpenError, Options, Retention, Store, StoreError};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::broker::{Broker, Parts, now_ms};
+use crate::config::{Config, ConfigError, FlushMode};
+use crate::metrics::{self, Metrics};
+use crate::registration::keep_registered;
+use crate::topics;
+use crate::wake::{Confirmations, Parked, queue_key};
+
+/// How often due pulls are answered and committed offsets go to the log.
+const TICK: Duration = Duration::from_millis(50);
+/// How often silent clients are looked for and retention is done.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// The VIP port of old clients lies so far below the port that is advertised.
+/// Source: `MixAll.brokerVIPChannel` of Apache RocketMQ.
+const VIP_DISTANCE: u16 = 2;
+
+/// Why a broker did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("cannot open the data directory {}", path.display())]
+    Open { path: PathBuf, source: OpenError },
+    #[error("cannot write to the log")]
+    Store(#[from] StoreError),
+    /// What failed was logged when it happened.
+    #[error("the log failed: nothing was acknowledged since; see the log line before this one")]
+    LogFailed,
+    /// A task that has to run as long as the broker ended.
+    #[error("a vital task ended: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// A broker that serves.
+pub struct Running {
+    broker: Arc<Broker>,
+    advertised: SocketAddr,
+    tasks: JoinSet<()>,
+    registrations: JoinSet<()>,
+    health: Arc<Health>,
+    /// Cancelled when the process has to end: asked for, or because the log failed.
+    stop: CancellationToken,
+    /// Ends the tasks that serve, after the name servers were told.
+    end: CancellationToken,
+}
+
+/// Opens the store, listens, registers. `stop` asks the broker to stop.
+pub async fn start(
+    config: Config,
+    health: Arc<Health>,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+) -> Result<Running, BrokerError> {
+    config.validate()?;
+    let listen = with_port(config.listen);
+    let advertised = config.advertised(listen)?;
+    let broker = Arc::new(open(config, advertised, &registry, stop.clone()).await?);
+    topics::create_own(&broker)?;
+    register_gauges(&broker, &registry);
+
+    let end = CancellationToken::new();
+    let server = bind(&broker, listen, end.clone())?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(server.run());
+    tasks.spawn(tick(Arc::clone(&broker), end.clone()));
+    tasks.spawn(keep_house(Arc::clone(&broker), end.clone()));
+    let mut registrations = JoinSet::new();
+    let namesrvs = broker.config.namesrv.split(';').map(str::trim).filter(|addr| !addr.is_empty());
+    for namesrv in namesrvs {
+        let (broker, namesrv) = (Arc::clone(&broker), namesrv.to_owned());
+        registrations.spawn(keep_registered(broker, namesrv, stop.clone()));
+    }
+    health.set_started();
+    health.set_ready(true);
+    info!(broker = broker.config.name, %advertised, "serving");
+    Ok(Running { broker, advertised, tasks, registrations, health, stop, end })
+}
+
+impl Running {
+    /// Where clients reach the broker.
+    pub fn advertised(&self) -> SocketAddr {
+        self.advertised
+    }
+
+    /// Serves until asked to stop, then stops in order: the name servers are told, parked pulls and
+    /// sends under way are answered, committed offsets are written, the log is flushed.
+    pub async fn stopped(mut self) -> Result<(), BrokerError> {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            // None of them ends before it is told to. Dropping the wait loses nothing.
+            Some(ended) = self.tasks.join_next() => {
+                self.stop.cancel();
+                ended?;
+            }
+        }
+        self.health.set_ready(false);
+        while let Some(ended) = self.registrations.join_next().await {
+            ended?;
+        }
+        self.end.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended?;
+        }
+        if self.broker.store.has_failed() {
+            return Err(BrokerError::LogFailed);
+        }
+        let broker = Arc::clone(&self.broker);
+        spawn_blocking(move || broker.store.close(now_ms())).await??;
+        info!(broker = self.broker.config.name, "stopped");
+        Ok(())
+    }
+}
+
+/// A port that is free now, where the settings leave it open: the advertised address is part of
+/// every message, so it has to be known before anybody listens.
+fn with_port(listen: SocketAddr) -> SocketAddr {
+    if listen.port() != 0 {
+        return listen;
+    }
+    let bound = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
+    bound.unwrap_or(listen)
+}
+
+async fn open(
+    config: Config,
+    advertised: SocketAddr,
+    registry: &Registry,
+    stop: CancellationToken,
+) -> Result<Broker, BrokerError> {
+    let confirmations = Arc::new(Confirmations::new());
+    let parked = Arc::new(Parked::new());
+    let (confirmed, arrived) = (Arc::clone(&confirmations), Arc::clone(&parked));
+    let path = config.data_dir.clone();
+    let options = Options {
+        segment_size: config.segment_size,
+        flush: match config.flush {
+            // A group of one member: its own disk is the only second copy.
+            FlushMode::Auto | FlushMode::Sync => Flush::Sync,
+            FlushMode::Async => Flush::Async,
+        },
+        retention: Retention { age: config.retention, ..Retention::default() },
+        on_confirmed: Box::new(move |position| confirmed.confirmed(position)),
+        on_arrival: Box::new(move |queue| arrived.arrived(queue_key(queue))),
+        on_failure: Box::new(move |failure| {
+            error!(error = %chain(failure), "the log failed, stopping");
+            stop.cancel();
+        }),
+        ..Options::new(&path, advertised)
+    };
+    let metrics = Metrics::new(registry, &config);
+    let opened = spawn_blocking(move || Store::open(options)).await?;
+    let (store, opening) = opened.map_err(|source| BrokerError::Open { path, source })?;
+    info!(?opening, "log opened");
+    Ok(Broker::new(Parts { config, store, confirmations, parked, metrics, advertised }))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn bind(
+    broker: &Arc<Broker>,
+    listen: SocketAddr,
+    end: CancellationToken,
+) -> Result<Server<Broker>, BindError> {
+    let limits = || Limits { connections: broker.config.max_connections, ..Limits::default() };
+    if broker.config.vip
+        && let Some(port) = listen.port().checked_sub(VIP_DISTANCE)
+    {
+        let vip = SocketAddr::new(listen.ip(), port);
+        match Server::bind(&[listen, vip], Arc::clone(broker), limits(), end.clone()) {
+            // The main port is tried again below, so that its own error is the one that is told.
+            Err(error) if error.addr == vip => {
+                warn!(%vip, %error, "no VIP port: old clients with vipChannelEnabled need it");
+            }
+            result => return result,
+        }
+    }
+    Server::bind(&[listen], Arc::clone(broker), limits(), end)
+}
+
+fn register_gauges(broker: &Arc<Broker>, registry: &Registry) {
+    register_process(registry);
+    let config = &broker.config;
+    let gauge = |name, help, read: fn(&Broker) -> f64| {
+        let broker = Arc::clone(broker);
+        metrics::gauge(registry, config, name, help, move || read(&broker));
+    };
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are doubles")]
+    {
+        gauge("rocketmq_topic_number", "Topics.", |broker| broker.store.topics().len() as f64);
+        gauge("rocketmq_consumer_group_number", "Consumer groups.", |broker| {
+            broker.store.groups().len() as f64
+        });
+        gauge("rocketmq_storage_size_bytes", "Used bytes of the volume.", |broker| {
+            let disk = broker.disk();
+            disk.total.saturating_sub(disk.free) as f64
+        });
+        gauge("rocketmq_storage_flush_behind_bytes", "Bytes not yet confirmed.", |broker| {
+            broker.store.end().0.saturating_sub(broker.store.confirmed()) as f64
+        });
+    }
+    gauge("rocketmq_broker_permission", "6: read and write.", |_| 6.0);
+}
+
+/// Answers pulls that are due, and writes committed offsets to the log.
+async fn tick(broker: Arc<Broker>, end: CancellationToken) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return,
+            _ = ticks.tick() => {} // Cancel-safe: the next one comes anyway.
+        }
+        broker.parked.expire(broker.now_ms());
+        if let Err(error) = broker.store.flush_commits(broker.now_ms()) {
+            warn!(error = %chain(&error), "committed offsets not written");
+        }
+    }
+}
+
+/// Forgets who is gone, and deletes what is old.
+async fn keep_house(broker: Arc<Broker>, end: CancellationToken) {
+    let mut rounds = interval(HOUSEKEEPING);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return,
+            _ = rounds.tick() => {} // Cancel-safe: the next one comes anyway.
+        }
+        broker.housekeeping();
+        let retaining = Arc::clone(&broker);
+        let pass = move || retaining.store.retain(now_ms(), &|| retaining.disk().used_percent());
+        match spawn_blocking(pass).await {
+            Ok(Ok(done)) if done.segments_deleted > 0 => {
+                let (segments, forced) = (done.segments_deleted, done.forced);
+                info!(segments, forced, "old segments deleted");
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(error = %chain(&error), "retention failed"),
+            Err(error) => error!(%error, "retention panicked"),
+        }
+    }
+}
