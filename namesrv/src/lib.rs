@@ -1,1 +1,20 @@
+//! The name server: brokers register here, and clients ask it where topics are.
+//!
+//! It holds routes in memory only; brokers announce themselves again after a restart. It never talks
+//! to Kubernetes, never connects to anybody, and knows no messages. [`NameServer::start`] runs one
+//! inside any process.
 #![forbid(unsafe_code)]
+
+mod config;
+mod disk;
+mod handler;
+mod keeper;
+mod kept;
+mod metrics;
+mod routes;
+mod server;
+mod settings;
+
+pub use config::Config;
+pub use disk::DiskError;
+pub use server::{NameServer, StartError};

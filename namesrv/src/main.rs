@@ -1,1 +1,85 @@
-fn main() {}
+//! The name server as a process.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use rocketkube_namesrv::{Config, NameServer};
+use rocketkube_service::config::Layers;
+use rocketkube_service::http::{self, Health, Pages};
+use rocketkube_service::logs::{self, LogFormat};
+use rocketkube_service::metrics::{Registry, register_process};
+use rocketkube_service::shutdown;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// Name server of RocketKube: tells RocketMQ clients where topics are.
+///
+/// Every setting can also be given by a variable: `ROCKETKUBE_NAMESRV_` and the key in upper case.
+#[derive(Debug, Parser)]
+#[command(name = "rocketkube-namesrv", version)]
+struct Args {
+    /// YAML file with settings; the flags below win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the remoting protocol listens [default: [::]:9876]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where metrics and probes are served [default: [::]:8080]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// Directory of what is kept over restarts [default: data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Log lines as JSON
+    #[arg(long)]
+    log_json: bool,
+}
+
+impl Args {
+    fn config(self) -> anyhow::Result<Config> {
+        let mut layers = Layers::defaults::<Config>();
+        if let Some(file) = &self.config {
+            layers = layers.file(file)?;
+        }
+        let data_dir = self.data_dir.map(|dir| dir.display().to_string());
+        let layers = layers
+            .environment("ROCKETKUBE_NAMESRV_", std::env::vars())?
+            .flag("--listen", "listen", self.listen)?
+            .flag("--http", "http", self.http)?
+            .flag("--data-dir", "dataDir", data_dir)?;
+        Ok(layers.build()?)
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    logs::start(if args.log_json { LogFormat::Json } else { LogFormat::Text })?;
+    let config = args.config()?;
+    let shutdown = shutdown::on_signal()?;
+    let metrics = Arc::new(Registry::default());
+    register_process(&metrics);
+    let health = Arc::new(Health::default());
+
+    let listener = http::bind(config.http)
+        .await
+        .with_context(|| format!("cannot listen on {} for HTTP", config.http))?;
+    let server = NameServer::start(config, &metrics, shutdown.clone()).await?;
+    let pages = Pages { health: Arc::clone(&health), metrics, status: Arc::new(server.status()) };
+    // The probes answer until everything else has stopped.
+    let http_shutdown = CancellationToken::new();
+    let serving = tokio::spawn(http::serve(listener, pages, http_shutdown.clone()));
+    health.set_started();
+    health.set_ready(true);
+    info!(listen = %server.addr(), "name server is ready");
+
+    shutdown.cancelled().await;
+    health.set_ready(false);
+    server.stopped().await;
+    http_shutdown.cancel();
+    serving.await.context("the HTTP server failed")??;
+    Ok(())
+}
