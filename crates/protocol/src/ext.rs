@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::iter;
 
 use crate::command::HeaderForm;
-use crate::json::{self, Scanner, Text};
+use crate::json::{self, JsonError, PackedSpan, Scanner, Span, Text};
 
 /// The fields of a decoded command. Every value is text, whatever it means.
 ///
@@ -16,21 +16,96 @@ use crate::json::{self, Scanner, Text};
 #[derive(Debug, Clone, Copy)]
 pub struct ExtFields<'a>(Source<'a>);
 
+#[expect(clippy::large_enum_variant, reason = "the large variant is the usual one")]
 #[derive(Debug, Clone, Copy)]
 enum Source<'a> {
-    /// A JSON object, from its brace on; empty if the command has none.
-    Json(&'a str),
+    Json(JsonFields<'a>),
     /// Entries of a binary header.
     Binary(&'a [u8]),
     Owned(&'a [(String, String)]),
 }
 
+/// Fields of a JSON header. Checking the header finds them, and finding them is most of the work, so
+/// it is remembered where the first ones are: as many as real requests have.
+#[derive(Debug, Clone, Copy)]
+struct JsonFields<'a> {
+    header: &'a str,
+    /// Keys and values of the first `known` fields.
+    spans: [(PackedSpan, PackedSpan); REMEMBERED],
+    known: usize,
+    /// Where the first field begins that is not remembered, if there is one.
+    rest: Option<usize>,
+}
+
+impl JsonFields<'_> {
+    /// Remembers a field; `false` if there is no room for it, or its value is no string.
+    fn remember(&mut self, key: Span, value: Option<Span>) -> bool {
+        let packed = (key.pack(), value.and_then(Span::pack));
+        let (Some(slot), (Some(key), Some(value))) = (self.spans.get_mut(self.known), packed)
+        else {
+            return false;
+        };
+        *slot = (key, value);
+        self.known += 1;
+        true
+    }
+}
+
+/// Takes a member of any shape, without what stands behind it.
+fn any_member(
+    scanner: &mut Scanner<'_>,
+    members: &mut usize,
+) -> Result<(Span, Option<Span>), JsonError> {
+    let key = scanner.span()?;
+    scanner.expect(b':', "expected a colon")?;
+    if scanner.peek() == Some(b'"') {
+        return Ok((key, Some(scanner.span()?)));
+    }
+    scanner.skip_value(members)?;
+    Ok((key, None))
+}
+
+/// The longest request of a stock client, a signed send, has seventeen fields, one of them rarely.
+const REMEMBERED: usize = 16;
+
 impl<'a> ExtFields<'a> {
     /// No fields.
     pub const EMPTY: ExtFields<'static> = ExtFields(Source::Owned(&[]));
 
-    pub(crate) fn json(object: &'a str) -> Self {
-        Self(Source::Json(object))
+    /// Takes the object with the fields from a header that is being scanned. `members` counts down
+    /// the object members that may still come. A value that is no object has no fields.
+    pub(crate) fn scan(
+        header: &'a str,
+        scanner: &mut Scanner<'a>,
+        members: &mut usize,
+    ) -> Result<Self, JsonError> {
+        if scanner.peek() != Some(b'{') {
+            scanner.skip_value(members)?;
+            return Ok(Self::EMPTY);
+        }
+        let spans = [(PackedSpan::default(), PackedSpan::default()); REMEMBERED];
+        let mut fields = JsonFields { header, spans, known: 0, rest: None };
+        scanner.expect(b'{', "expected an object")?;
+        let mut more = !scanner.take(b'}');
+        while more {
+            scanner.count_member(members)?;
+            let start = scanner.position();
+            let (key, value);
+            if let Some(member) = scanner.plain_member() {
+                (key, value, more) = (member.0, Some(member.1), member.2);
+            } else {
+                (key, value) = any_member(scanner, members)?;
+                more = scanner.take(b',');
+                if !more {
+                    scanner.expect(b'}', "expected a comma or the end of the fields")?;
+                }
+            }
+            // Once one is not remembered, none is: they are found again from there on.
+            if fields.rest.is_none() && !fields.remember(key, value) {
+                fields.rest = Some(start);
+            }
+        }
+        Ok(Self(Source::Json(fields)))
     }
 
     pub(crate) fn binary(block: &'a [u8]) -> Self {
@@ -50,36 +125,49 @@ impl<'a> ExtFields<'a> {
     }
 
     /// Every key with its value, in the order of the wire, duplicates included.
-    pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
         self.texts().map(|(key, value)| (key.to_cow(), value.to_cow()))
     }
 
     /// The same, not yet decoded.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = (Text<'a>, Text<'a>)> + use<'a> {
-        let mut source = self.0;
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (Text<'a>, Text<'a>)> {
+        let source = &self.0;
+        let mut index = 0;
         let mut scanner = match source {
-            Source::Json(object) => Scanner::new(object),
+            Source::Json(JsonFields { header, rest: Some(rest), .. }) => {
+                Scanner::starting_at(header, *rest)
+            }
             _ => Scanner::new(""),
         };
-        iter::from_fn(move || match &mut source {
-            Source::Json(_) => next_json(&mut scanner),
-            Source::Binary(block) => next_binary(block),
+        let mut block = match source {
+            Source::Binary(block) => *block,
+            _ => &[],
+        };
+        iter::from_fn(move || match source {
+            Source::Json(fields) => {
+                if index < fields.known {
+                    let (key, value) = fields.spans[index];
+                    index += 1;
+                    return Some((key.text(fields.header), value.text(fields.header)));
+                }
+                next_json(&mut scanner)
+            }
+            Source::Binary(_) => next_binary(&mut block),
             Source::Owned(pairs) => {
-                let ((key, value), rest) = pairs.split_first()?;
-                *pairs = rest;
+                let (key, value) = pairs.get(index)?;
+                index += 1;
                 Some((Text::Plain(key), Text::Plain(value)))
             }
         })
     }
 }
 
-/// The next field with a value in an object that was scanned before.
+/// The next field with a value in an object that was scanned before. The scanner stands before or
+/// behind a field.
 fn next_json<'a>(scanner: &mut Scanner<'a>) -> Option<(Text<'a>, Text<'a>)> {
-    // Both the opening brace and the comma stand before a member.
-    while scanner.take(b'{') || scanner.take(b',') {
-        if scanner.peek() == Some(b'}') {
-            return None;
-        }
+    loop {
+        // None before the first member, and the end of the object is no string.
+        scanner.take(b',');
         let key = scanner.string().ok()?;
         scanner.expect(b':', "").ok()?;
         match scanner.peek()? {
@@ -91,7 +179,6 @@ fn next_json<'a>(scanner: &mut Scanner<'a>) -> Option<(Text<'a>, Text<'a>)> {
             },
         }
     }
-    None
 }
 
 /// The next entry with a value: i16 key length, key, i32 value length, value.
@@ -272,8 +359,22 @@ mod tests {
     }
 
     #[test]
+    fn fields_beyond_those_remembered_are_found_too() {
+        for count in 0..2 * REMEMBERED {
+            let fields = (0..count).map(|n| format!("\"k{n}\":\"v{n}\"")).collect::<Vec<_>>();
+            for between in [",", ",\"n\":7,"] {
+                let header = format!("{{{}}}", fields.join(between));
+                let ext = ExtFields::scan(&header, &mut Scanner::new(&header), &mut 100).unwrap();
+                let keys = ext.iter().filter(|(key, _)| key != "n").map(|(key, _)| key);
+                assert!(keys.eq((0..count).map(|n| format!("k{n}"))), "{header}");
+            }
+        }
+    }
+
+    #[test]
     fn json_values_that_are_not_text_are_read_where_it_can_mean_something() {
-        let ext = ExtFields::json(r#"{"a":1,"b":null,"c":{"x":[1]},"d":true,"a":"last"}"#);
+        let header = r#"{"a":1,"b":null,"c":{"x":[1]},"d":true,"a":"last"},"#;
+        let ext = ExtFields::scan(header, &mut Scanner::new(header), &mut 100).unwrap();
         assert_eq!(ext.get("a").as_deref(), Some("last"));
         assert_eq!(ext.get("b"), None);
         assert_eq!(ext.get("c"), None);

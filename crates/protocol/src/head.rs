@@ -69,13 +69,7 @@ impl<'a> Head<'a> {
                     let remark = text_value(&mut scanner, &mut members)?;
                     head.remark = remark.filter(|text| !text.is_empty());
                 }
-                "extFields" => {
-                    scanner.peek();
-                    let start = scanner.position();
-                    scanner.skip_value(&mut members)?;
-                    let object = text.get(start..scanner.position());
-                    head.ext = ExtFields::json(object.unwrap_or_default());
-                }
+                "extFields" => head.ext = ExtFields::scan(text, &mut scanner, &mut members)?,
                 _ => scanner.skip_value(&mut members)?,
             }
             more = scanner.take(b',');
