@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchCommand;
 use crate::cluster::ClusterArgs;
+use crate::dev::DevArgs;
 use crate::message::{MessageCommand, SendArgs, TailArgs};
 use crate::output::Format;
 use crate::topic::TopicCommand;
@@ -23,6 +24,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a name server and a broker here, for development
+    Dev(DevArgs),
     /// Create, list, describe and delete topics
     Topic {
         #[command(flatten)]

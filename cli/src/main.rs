@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod cluster;
+mod dev;
 mod duration;
 mod message;
 mod output;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let format = cli.output;
     match &cli.command {
+        Command::Dev(args) => dev::run(args),
         Command::Topic { cluster, command } => {
             cluster.run(|client| topic::run(command, client, format))
         }

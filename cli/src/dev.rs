@@ -1,0 +1,223 @@
+//! `rkctl dev`: a name server and a broker in this process, for one developer on one machine.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use rocketkube_broker::FlushMode;
+use rocketkube_namesrv::NameServer;
+use rocketkube_service::http::{self, Health, Pages};
+use rocketkube_service::logs::{self, LogFormat};
+use rocketkube_service::metrics::Registry;
+use rocketkube_service::shutdown;
+use tokio_util::sync::CancellationToken;
+
+const NAME_SERVER: u16 = 9876;
+const BROKER: u16 = 10911;
+const HTTP: u16 = 8080;
+/// Keeps the highest port, 10911, below 65,536.
+const MAX_OFFSET: i64 = 54_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Where messages are kept; created if it does not exist
+    #[arg(long, value_name = "DIR", default_value = "./rocketkube-data")]
+    data_dir: PathBuf,
+    /// Address to listen on, which clients are told as well
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// What an OK waits for: the disk (auto, sync) or the page cache (async)
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    flush: FlushMode,
+    /// Added to every port, to run beside something else
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u16).range(..=MAX_OFFSET))]
+    port_offset: u16,
+}
+
+pub(crate) fn run(args: &DevArgs) -> Result<()> {
+    logs::start(LogFormat::Text)?;
+    let addresses = Addresses::new(args.host, args.port_offset);
+    addresses.check_free()?;
+    tokio::runtime::Runtime::new()?.block_on(serve(args, addresses))
+}
+
+async fn serve(args: &DevArgs, addresses: Addresses) -> Result<()> {
+    let stop = shutdown::on_signal()?;
+    // The broker says good-bye to the name server, so that one ends later.
+    let end = CancellationToken::new();
+    let (health, registry) = (Arc::new(Health::default()), Arc::new(Registry::default()));
+    let name_server = NameServer::start(name_server(args, addresses), &registry, end.clone())
+        .await
+        .context("cannot start the name server")?;
+    let broker = rocketkube_broker::start(
+        broker(args, addresses),
+        Arc::clone(&health),
+        Arc::clone(&registry),
+        stop.clone(),
+    )
+    .await
+    .context("cannot start the broker")?;
+    let pages = Pages { health, metrics: registry, status: status(&name_server, addresses.broker) };
+    let listener = http::bind(addresses.http).await.context("cannot serve metrics")?;
+    let http = tokio::spawn(http::serve(listener, pages, end.clone()));
+    write!(io::stdout(), "{}", Welcome { addresses, data_dir: &args.data_dir })?;
+    let stopped = broker.stopped().await;
+    end.cancel();
+    name_server.stopped().await;
+    http.await??;
+    Ok(stopped?)
+}
+
+fn status(
+    name_server: &NameServer,
+    broker: SocketAddr,
+) -> Arc<dyn Fn() -> serde_json::Value + Send + Sync> {
+    let name_server = name_server.status();
+    Arc::new(
+        move || serde_json::json!({ "nameServer": name_server(), "broker": { "listen": broker.to_string() } }),
+    )
+}
+
+fn name_server(args: &DevArgs, addresses: Addresses) -> rocketkube_namesrv::Config {
+    rocketkube_namesrv::Config {
+        listen: addresses.name_server,
+        data_dir: args.data_dir.join("namesrv"),
+        ..rocketkube_namesrv::Config::default()
+    }
+}
+
+fn broker(args: &DevArgs, addresses: Addresses) -> rocketkube_broker::Config {
+    // Nobody can connect to the address that means all addresses.
+    let advertise = (!args.host.is_unspecified()).then(|| args.host.to_string());
+    rocketkube_broker::Config {
+        listen: addresses.broker,
+        advertise,
+        namesrv: addresses.reachable_name_server().to_string(),
+        http: addresses.http,
+        data_dir: args.data_dir.join("broker"),
+        flush: args.flush,
+        auto_create_topics: true,
+        ..rocketkube_broker::Config::default()
+    }
+}
+
+/// Where the parts listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Addresses {
+    name_server: SocketAddr,
+    broker: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Addresses {
+    fn new(host: IpAddr, offset: u16) -> Self {
+        let at = |port| SocketAddr::new(host, port + offset);
+        Self { name_server: at(NAME_SERVER), broker: at(BROKER), http: at(HTTP) }
+    }
+
+    /// The name server as somebody on this machine reaches it.
+    fn reachable_name_server(&self) -> SocketAddr {
+        let mut addr = self.name_server;
+        match addr.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip([127, 0, 0, 1].into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip([0, 0, 0, 0, 0, 0, 0, 1].into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+        addr
+    }
+
+    /// Fails on the first port that somebody else has, naming it and the way out.
+    fn check_free(&self) -> Result<()> {
+        let parts =
+            [("name server", self.name_server), ("broker", self.broker), ("metrics", self.http)];
+        for (part, addr) in parts {
+            if let Err(error) = TcpListener::bind(addr) {
+                bail!(
+                    "cannot listen on {addr} ({part}): {error}; stop what uses the port, or choose \
+                     others with --port-offset, as in `rkctl dev --port-offset 100`"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a developer copies into a program.
+struct Welcome<'a> {
+    addresses: Addresses,
+    data_dir: &'a Path,
+}
+
+impl fmt::Display for Welcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Addresses { broker, http, .. } = self.addresses;
+        let name_server = self.addresses.reachable_name_server();
+        let data_dir = self.data_dir.display();
+        // rkctl looks at the default address by itself.
+        let is_default = name_server == SocketAddr::from(([127, 0, 0, 1], NAME_SERVER));
+        let flag = if is_default { String::new() } else { format!(" -n {name_server}") };
+        write!(
+            f,
+            "RocketKube is ready. Messages are kept in {data_dir}; Ctrl-C stops it.
+
+  name server  {name_server}
+  broker       {broker}
+  metrics      http://{http}/metrics
+
+  Java   producer.setNamesrvAddr(\"{name_server}\");
+  Go     producer.WithNameServer([]string{{\"{name_server}\"}})
+  shell  rkctl send hello \"first message\"{flag}
+         rkctl consume hello{flag}
+"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn welcome(host: IpAddr, offset: u16) -> String {
+        let addresses = Addresses::new(host, offset);
+        Welcome { addresses, data_dir: Path::new("data") }.to_string()
+    }
+
+    #[test]
+    fn the_default_address_needs_no_flag() {
+        let text = welcome(LOOPBACK, 0);
+        assert!(text.contains("setNamesrvAddr(\"127.0.0.1:9876\")"), "{text}");
+        assert!(!text.contains(" -n "), "{text}");
+    }
+
+    #[test]
+    fn any_other_address_is_in_every_line_to_copy() {
+        let text = welcome(LOOPBACK, 100);
+        assert_eq!(text.matches("-n 127.0.0.1:9976").count(), 2, "{text}");
+        let text = welcome([0, 0, 0, 0].into(), 100);
+        assert!(text.contains("WithNameServer([]string{\"127.0.0.1:9976\"})"), "{text}");
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_the_way_out() {
+        let taken = TcpListener::bind((LOOPBACK, 0)).unwrap();
+        let mut addresses = Addresses::new(LOOPBACK, 0);
+        addresses.name_server.set_port(0);
+        addresses.broker = taken.local_addr().unwrap();
+        let error = addresses.check_free().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen on {} (broker)", addresses.broker)));
+        assert!(error.contains("--port-offset"), "{error}");
+    }
+
+    #[test]
+    fn the_highest_port_fits_with_the_greatest_offset() {
+        let offset = u16::try_from(MAX_OFFSET).unwrap();
+        assert_eq!(Addresses::new(LOOPBACK, offset).broker.port(), BROKER + offset);
+    }
+}
