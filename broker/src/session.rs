@@ -12,32 +12,48 @@ use crate::handler::pull::ParkedPull;
 use crate::handler::send::StagedSend;
 use crate::wake::Wake;
 
-/// One connection: who it is, what it staged in this read, and what it waits for.
+/// One connection: who it is, what it staged in this read, and what it waits for. Small while it
+/// is idle: what only producers or only waiting clients need is made when they do.
 pub(crate) struct Session {
     pub(crate) peer: Arc<Peer>,
+    /// Of connections that ever sent a message.
+    sends: Option<Box<Sends>>,
+    pub(crate) parked: Vec<ParkedPull>,
+    /// Of connections that ever waited for the disk.
+    deferred: Option<Box<Deferred>>,
+}
+
+/// What a producer's connection keeps.
+#[derive(Default)]
+pub(crate) struct Sends {
     /// Sends of one read of the socket: encoded, not yet appended.
     pub(crate) batch: Batch,
     pub(crate) staged: Vec<StagedSend>,
     /// The topic last sent to: most connections send to one.
     pub(crate) last_topic: Option<Arc<Topic>>,
-    pub(crate) parked: Vec<ParkedPull>,
-    /// Answers that wait until the log is confirmed up to a position; ascending.
-    deferred: VecDeque<(u64, Vec<u8>)>,
-    /// Keeps the connection open while an answer is deferred, should the client end its side.
+}
+
+/// Answers that wait until the log is confirmed up to a position.
+#[derive(Default)]
+struct Deferred {
+    /// Ascending by position.
+    answers: VecDeque<(u64, Vec<u8>)>,
+    /// Keeps the connection open while an answer is owed, should the client end its side.
     promise: Option<Deferral>,
 }
 
 impl Session {
     pub(crate) fn new(peer: Arc<Peer>) -> Self {
-        Self {
-            peer,
-            batch: Batch::default(),
-            staged: Vec::new(),
-            last_topic: None,
-            parked: Vec::new(),
-            deferred: VecDeque::new(),
-            promise: None,
-        }
+        Self { peer, sends: None, parked: Vec::new(), deferred: None }
+    }
+
+    pub(crate) fn sends(&mut self) -> &mut Sends {
+        self.sends.get_or_insert_default()
+    }
+
+    /// What this read staged; `None` if nothing.
+    pub(crate) fn staged(&mut self) -> Option<&mut Sends> {
+        self.sends.as_deref_mut().filter(|sends| !sends.staged.is_empty())
     }
 
     /// Sends the reply when the log is confirmed as far as it asks.
@@ -68,8 +84,9 @@ impl Session {
         bytes: Vec<u8>,
         out: &mut Output,
     ) {
-        self.deferred.push_back((position, bytes));
-        self.promise.get_or_insert_with(|| self.peer.defer());
+        let deferred = self.deferred.get_or_insert_default();
+        deferred.answers.push_back((position, bytes));
+        deferred.promise.get_or_insert_with(|| self.peer.defer());
         broker.confirmations.wait(position, Arc::clone(&self.peer));
         // It may have been confirmed before the wait was noted; then nobody would wake us.
         self.release(broker.store.confirmed(), out);
@@ -77,15 +94,12 @@ impl Session {
 
     /// Sends the answers whose position is confirmed.
     pub(crate) fn release(&mut self, confirmed: u64, out: &mut Output) {
-        while let Some((position, _)) = self.deferred.front()
-            && *position <= confirmed
-        {
-            if let Some((_, bytes)) = self.deferred.pop_front() {
-                out.buffer().extend_from_slice(&bytes);
-            }
+        let Some(deferred) = &mut self.deferred else { return };
+        while let Some((_, bytes)) = deferred.answers.pop_front_if(|(end, _)| *end <= confirmed) {
+            out.buffer().extend_from_slice(&bytes);
         }
-        if self.deferred.is_empty() {
-            self.promise = None;
+        if deferred.answers.is_empty() {
+            deferred.promise = None;
         }
     }
 }
@@ -93,5 +107,15 @@ impl Session {
 impl Wake for Arc<Peer> {
     fn wake(&self) {
         Peer::wake(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_takes_at_most_64_bytes() {
+        assert!(size_of::<Session>() <= 64, "{}", size_of::<Session>());
     }
 }

@@ -62,37 +62,38 @@ pub(crate) fn stage(
     let header: SendMessage<'_> = request.header()?;
     let topic = writable_topic(broker, session, &header)?;
     let queue = choose_queue(broker, &topic, header.queue_id)?;
-    if session.batch.len() + request.body.len() > STAGED_MAX {
+    if session.sends().batch.len() + request.body.len() > STAGED_MAX {
         append_staged(broker, session, out);
     }
     let properties = Properties(header.properties.as_deref().unwrap_or_default());
     let is_batch =
         request.code == RequestCode::SEND_BATCH_MESSAGE || header.batch.unwrap_or_default();
-    let first = session.batch.messages();
+    let first = session.sends().batch.messages();
     let unique_id = if is_batch {
         stage_batch(broker, session, queue, &header, request.body)?;
         properties.get(property::UNIQ_KEY).unwrap_or_default().to_owned()
     } else {
         stage_single(broker, session, queue, &header, request.body)?
     };
-    session.staged.push(StagedSend {
+    let sends = session.sends();
+    sends.staged.push(StagedSend {
         answer: Answer::to(request),
         queue_id: queue.id(),
-        messages: first..session.batch.messages(),
+        messages: first..sends.batch.messages(),
         unique_id,
         wait: properties.get(property::WAIT) != Some("false"),
     });
-    session.last_topic = Some(topic);
+    sends.last_topic = Some(topic);
     Ok(())
 }
 
 /// The topic a send names, created if that is allowed.
 fn writable_topic(
     broker: &Broker,
-    session: &Session,
+    session: &mut Session,
     header: &SendMessage<'_>,
 ) -> Result<Arc<Topic>, SendError> {
-    if let Some(topic) = &session.last_topic
+    if let Some(topic) = &session.sends().last_topic
         && topic.name() == header.topic
         && topic.queue(0).is_some_and(|queue| !queue.is_closed())
     {
@@ -178,7 +179,7 @@ fn stage_batch(
         return Err(SendError::Size { max_body });
     }
     let messages = batch::Batch::parse(body)?;
-    let before = session.batch.checkpoint();
+    let before = session.sends().batch.checkpoint();
     let result = messages.iter().try_for_each(|message| {
         let known = check_properties(message.properties)?;
         if known.transaction {
@@ -187,7 +188,7 @@ fn stage_batch(
         push(broker, session, queue, header, &known, message.flag, message.body)
     });
     if result.is_err() {
-        session.batch.roll_back(before);
+        session.sends().batch.roll_back(before);
     }
     result
 }
@@ -259,22 +260,20 @@ fn push(
     if parts.properties_len() > MAX_PROPERTIES {
         return Err(SendError::Size { max_body });
     }
-    Ok(session.batch.push_message(queue, &parts)?)
+    Ok(session.sends().batch.push_message(queue, &parts)?)
 }
 
 /// Appends what the read staged, and answers each send now or when the log is confirmed.
 pub(crate) fn append_staged(broker: &Broker, session: &mut Session, out: &mut Output) {
-    if session.staged.is_empty() {
-        return;
-    }
-    let batch = std::mem::take(&mut session.batch);
+    let Some(sends) = session.staged() else { return };
+    let batch = std::mem::take(&mut sends.batch);
     let size = batch.len() as u64;
-    let mut staged = std::mem::take(&mut session.staged);
+    let mut staged = std::mem::take(&mut sends.staged);
     match broker.store.append(batch, broker.now_ms()) {
         Ok(receipt) => {
             broker.metrics.stored(receipt.placed.len() as u64, size);
             answer_stored(broker, session, &staged, &receipt, out);
-            session.batch = receipt.into_batch();
+            session.sends().batch = receipt.into_batch();
         }
         // The outcome is unknown, and the client has to know that it is.
         Err(StoreError::Append(AppendError::Failed)) => session.peer.close(),
@@ -286,7 +285,7 @@ pub(crate) fn append_staged(broker: &Broker, session: &mut Session, out: &mut Ou
         }
     }
     staged.clear();
-    session.staged = staged;
+    session.sends().staged = staged;
 }
 
 fn answer_stored(
