@@ -1,4 +1,5 @@
 //! A name server and connections to it, request by request.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -124,14 +125,20 @@ async fn a_registered_broker_is_found_until_its_connection_closes() {
 
 #[tokio::test]
 async fn a_compressed_registration_counts_and_a_wrong_checksum_does_not() {
+    compressed_registration(Some(true)).await;
+}
+
+/// What Apache's broker 5.4.0 sends with `compressedRegister=true`.
+#[tokio::test]
+async fn a_compressed_registration_that_calls_itself_plain_counts() {
+    compressed_registration(Some(false)).await;
+}
+
+async fn compressed_registration(compressed: Option<bool>) {
     let (_dir, _running, client) = started().await;
     let body = topics(&["T1", "T2", "T3"]).encode(true, 493);
     let crc = i32::try_from(body_crc(&body)).unwrap();
-    let header = header::RegisterBroker {
-        compressed: Some(true),
-        body_crc: Some(crc),
-        ..registration("b1")
-    };
+    let header = header::RegisterBroker { compressed, body_crc: Some(crc), ..registration("b1") };
     let command = Command::request(RequestCode::REGISTER_BROKER, &header).body(body.clone());
     assert_ok(&client.call(command, SECONDS).await.unwrap());
     assert_ok(&route(&client, "T3").await);

@@ -1,5 +1,7 @@
 //! Logs on standard error: text for people, JSON for collectors.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -33,6 +35,8 @@ pub fn start(format: LogFormat) -> Result<(), LogsError> {
         reason: error.to_string(),
     })?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people at a terminal; in a file they only hide what is searched for.
+    let builder = builder.with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

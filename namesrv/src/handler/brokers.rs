@@ -16,6 +16,8 @@ pub(super) const ORDER_NAMESPACE: &str = "ORDER_TOPIC_CONFIG";
 const PORTION: usize = 4096;
 /// Bodies longer than this take longer to read than other connections should wait.
 const LONG_BODY: usize = 64 * 1024;
+/// First byte of zlib data with the usual window of 32 KiB.
+const ZLIB: u8 = 0x78;
 /// Longest name of a broker, cluster or zone, and longest address.
 const MAX_NAME: usize = 255;
 
@@ -167,12 +169,13 @@ impl Handler {
     }
 }
 
-/// A broker without topics may leave its body out.
+/// A broker without topics may leave its body out. Apache's 5.4.0 with `compressedRegister` sends a
+/// compressed body and says that it is none, so the body is looked at: no JSON begins like zlib.
 fn read_topics(body: &[u8], compressed: bool) -> Result<RegisterBrokerBody, BodyError> {
     if body.is_empty() {
         return Ok(RegisterBrokerBody::default());
     }
-    RegisterBrokerBody::decode(body, compressed)
+    RegisterBrokerBody::decode(body, compressed || body[0] == ZLIB)
 }
 
 /// Runs work on this thread, after giving the runtime another one for its other tasks if the work
