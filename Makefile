@@ -1,0 +1,45 @@
+# What a person or a CI job runs. Every step works in a fresh clone with a Rust toolchain; what else it
+# needs comes through ordinary package clients. A missing tool is a visible skip by hand, and an error
+# when CI=true.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## build and start a name server and a broker in one process
+	cargo run --release -p rkctl -- dev
+
+# --- Tests: a suite is a target, and a line in .ci/run.
+
+.PHONY: test
+test: test-unit test-interop ## every test that needs no cluster, official clients included
+
+.PHONY: test-unit
+test-unit: ## unit and integration tests; brokers killed under load are among them
+	cargo test --workspace
+
+.PHONY: test-interop
+test-interop: ## official Java and Go clients against our broker
+	e2e/interop/run
+
+.PHONY: test-long
+test-long: ## the same with many more cases and kills; hours
+	PROPTEST_CASES=20000 ROCKETKUBE_CRASH_CYCLES=2000 cargo test --release --workspace
+	e2e/interop/run
+
+# --- Lint: what a reviewer should not have to look for.
+
+.PHONY: lint
+lint: ## format, clippy, documentation, layers, dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+	.ci/layers
+	.ci/deny
+
+.PHONY: bench
+bench: ## compare with Apache's broker on this machine
+	bench/run
