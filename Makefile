@@ -33,12 +33,11 @@ test-long: ## the same with many more cases and kills; hours
 # --- Lint: what a reviewer should not have to look for.
 
 .PHONY: lint
-lint: ## format, clippy, documentation, layers, dependencies
+lint: ## format, clippy, documentation, layers
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	.ci/layers
-	.ci/deny
 
 .PHONY: bench
 bench: ## compare with Apache's broker on this machine
