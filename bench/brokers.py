@@ -30,9 +30,15 @@ def port_is_free(port):
     return True
 
 
-def free_offset(ports, first=20_000, step=100):
+# Both are set up before either listens, so each has offsets of its own. The highest port stays below
+# those that Linux gives to outgoing connections.
+OUR_OFFSETS = range(16_000, 21_800, 100)
+THEIR_OFFSETS = range(10_000, 16_000, 100)
+
+
+def free_offset(ports, offsets):
     """The first offset at which every port of `ports` is free."""
-    for offset in range(first, 50_000, step):
+    for offset in offsets:
         if all(port_is_free(port + offset) for port in ports):
             return offset
     raise SystemExit("no free ports: is another comparison running?")
@@ -58,7 +64,7 @@ class RocketKube:
         self.rkctl = rkctl
         self.data = pathlib.Path(directory) / "rocketkube"
         self.log = pathlib.Path(directory) / "rocketkube.log"
-        self.offset = free_offset([9876, 10911, 10909, 8080])
+        self.offset = free_offset([9876, 10911, 10909, 8080], OUR_OFFSETS)
         self.broker = f"127.0.0.1:{10911 + self.offset}"
         self.process = None
 
@@ -91,7 +97,7 @@ class Apache:
     def __init__(self, directory, heap):
         self.directory = pathlib.Path(directory) / "apache"
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.offset = free_offset([9876, 10909, 10911, 10912])
+        self.offset = free_offset([9876, 10909, 10911, 10912], THEIR_OFFSETS)
         self.broker = f"127.0.0.1:{10911 + self.offset}"
         self.heap = heap
         self.command = None

@@ -48,12 +48,15 @@ def await_send(broker, begin, patience, process=None):
     """Seconds from `begin` (monotonic) until the broker accepted a message."""
     while True:
         try:
-            if send_once(broker) == SUCCESS:
-                return time.monotonic() - begin
+            accepted = send_once(broker) == SUCCESS
         except OSError:
-            pass
+            accepted = False
+        seconds = time.monotonic() - begin
+        # Also after a success: another broker on this port would have answered as well.
         if process and process.poll() is not None:
             raise SystemExit(f"the broker ended with status {process.returncode} while starting")
+        if accepted:
+            return seconds
         if time.monotonic() - begin > patience:
             raise SystemExit(f"no message accepted by {broker} within {patience} s")
         time.sleep(PAUSE_SECONDS)
