@@ -128,7 +128,8 @@ impl Broker {
                 Err(error) => warn!(group = name, %error, "settings of a group are unreadable"),
             }
         }
-        let exists = self.config.auto_create_groups || names::is_system_group(name);
+        let may_exist = self.config.auto_create_groups && names::check_group(name).is_ok();
+        let exists = may_exist || names::is_system_group(name);
         let group_name = name.to_owned();
         exists.then(|| SubscriptionGroupConfig { group_name, ..SubscriptionGroupConfig::default() })
     }

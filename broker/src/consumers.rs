@@ -101,6 +101,16 @@ pub(crate) struct Change<H> {
     pub(crate) notify: Vec<H>,
 }
 
+/// Whether a client is among the members, and only through other connections.
+pub(crate) fn is_only_elsewhere<H>(
+    members: &[Member<H>],
+    client_id: &str,
+    connection: u64,
+) -> bool {
+    let mut same = members.iter().filter(|member| member.client_id == client_id).peekable();
+    same.peek().is_some() && same.all(|member| member.connection != connection)
+}
+
 /// All consumer groups with live members.
 #[derive(Debug)]
 pub(crate) struct Consumers<H> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
-use crate::consumers::{MEMBER_EXPIRY_MS, Member};
+use crate::consumers::{MEMBER_EXPIRY_MS, Member, is_only_elsewhere};
 
 /// All producer groups with live members.
 #[derive(Debug)]
@@ -26,6 +26,12 @@ impl<H: Clone> Producers<H> {
             Some(known) => *known = member,
             None => members.push(member),
         }
+    }
+
+    /// Whether a client is in the group, and only through other connections.
+    pub(crate) fn is_only_elsewhere(&self, group: &str, client_id: &str, connection: u64) -> bool {
+        let groups = self.groups.read();
+        groups.get(group).is_some_and(|members| is_only_elsewhere(members, client_id, connection))
     }
 
     pub(crate) fn unregister(&self, group: &str, client_id: &str, connection: u64) {

@@ -127,6 +127,8 @@ pub(crate) enum AdminError {
     Subscription { reason: &'static str },
     #[error("broker settings are changed in its configuration, not over the network: {key}")]
     SettingRefused { key: String },
+    #[error("client {client_id} is registered by another connection")]
+    ForeignClient { client_id: String },
     #[error("the attribute {value} cannot be; write {expected}")]
     Attribute { value: String, expected: &'static str },
     #[error(transparent)]
@@ -181,6 +183,7 @@ impl Refusal for AdminError {
             | Self::Body { .. }
             | Self::Name(_)
             | Self::Parameter { .. }
+            | Self::Attribute { .. }
             | Self::SystemTopic { .. }
             | Self::IllegalQueue { .. } => ResponseCode::INVALID_PARAMETER,
             Self::NoSuchTopic { .. } => ResponseCode::TOPIC_NOT_EXIST,
@@ -189,12 +192,11 @@ impl Refusal for AdminError {
             Self::NobodyInGroup { .. }
             | Self::NoSuchProducerGroup { .. }
             | Self::NoMessageAt { .. }
-            | Self::Attribute { .. }
             | Self::Read(_)
             | Self::FilterType(_) => ResponseCode::SYSTEM_ERROR,
             Self::NoOffset | Self::NoMessageFound => ResponseCode::QUERY_NOT_FOUND,
             Self::Subscription { .. } => ResponseCode::SUBSCRIPTION_PARSE_FAILED,
-            Self::SettingRefused { .. } => ResponseCode::NO_PERMISSION,
+            Self::SettingRefused { .. } | Self::ForeignClient { .. } => ResponseCode::NO_PERMISSION,
             Self::Store(error) => store_code(error),
         }
     }

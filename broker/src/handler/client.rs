@@ -15,7 +15,7 @@ use tracing::debug;
 use super::decode;
 use crate::answer::Reply;
 use crate::broker::Broker;
-use crate::consumers::{Change, GroupMode, Member};
+use crate::consumers::{Change, Group, GroupMode, Member, is_only_elsewhere};
 use crate::filter::{TagFilter, is_tag_language};
 use crate::refusal::AdminError;
 use crate::session::Session;
@@ -81,19 +81,32 @@ fn check(body: &HeartbeatData) -> Result<(), AdminError> {
     Ok(())
 }
 
-/// `UNREGISTER_CLIENT` (35). Only what this connection registered is taken out.
+/// `UNREGISTER_CLIENT` (35). Only what this connection registered is taken out; a client that only
+/// others registered is somebody else's.
 pub(crate) fn unregister(
     broker: &Broker,
     session: &Session,
     request: &Request<'_>,
 ) -> Result<Reply, AdminError> {
     let header: UnregisterClient<'_> = request.header()?;
-    let connection = session.peer.id();
-    if let Some(group) = header.producer_group.as_deref().filter(|group| !group.is_empty()) {
-        broker.producers.unregister(group, &header.client_id, connection);
+    let (client_id, connection) = (header.client_id.as_ref(), session.peer.id());
+    let producers = header.producer_group.as_deref().filter(|group| !group.is_empty());
+    let consumers = header.consumer_group.as_deref().filter(|group| !group.is_empty());
+    let foreign = producers
+        .is_some_and(|group| broker.producers.is_only_elsewhere(group, client_id, connection))
+        || consumers.is_some_and(|group| {
+            let foreign =
+                |group: &Group<_>| is_only_elsewhere(&group.members, client_id, connection);
+            broker.consumers.with_group(group, foreign).unwrap_or(false)
+        });
+    if foreign {
+        return Err(AdminError::ForeignClient { client_id: client_id.chars().take(64).collect() });
     }
-    if let Some(group) = header.consumer_group.as_deref().filter(|group| !group.is_empty()) {
-        let change = broker.consumers.unregister(group, &header.client_id, connection);
+    if let Some(group) = producers {
+        broker.producers.unregister(group, client_id, connection);
+    }
+    if let Some(group) = consumers {
+        let change = broker.consumers.unregister(group, client_id, connection);
         change.iter().for_each(notify_members);
     }
     Ok(Reply::done())
