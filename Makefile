@@ -42,3 +42,4 @@ lint: ## format, clippy, documentation, layers
 .PHONY: bench
 bench: ## compare with Apache's broker on this machine
 	bench/run
+	bench/start

@@ -20,6 +20,14 @@ STOP_SECONDS = 30
 START_SECONDS = 90
 
 
+def rkctl_binary(given):
+    """The binary to measure: the given one, or a release build of this tree."""
+    if given:
+        return pathlib.Path(given).resolve()
+    subprocess.run(["cargo", "build", "--release", "-p", "rkctl"], cwd=ROOT, check=True)
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "rkctl"
+
+
 def port_is_free(port):
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
