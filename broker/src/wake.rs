@@ -4,7 +4,7 @@
 //! what, so that the thread that confirms does nothing but wake connections, each once.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -82,7 +82,8 @@ pub(crate) fn queue_key(queue: &Arc<Queue>) -> QueueKey {
 /// Connections with parked pulls, by queue and by deadline.
 #[derive(Debug)]
 pub(crate) struct Parked<P> {
-    by_queue: Mutex<HashMap<QueueKey, Vec<P>>>,
+    /// By queue, then by connection, so that one that parks again and again is there once.
+    by_queue: Mutex<HashMap<QueueKey, BTreeMap<u64, P>>>,
     /// By connection: the earliest deadline among its parked pulls, or one that has passed since.
     deadlines: Mutex<HashMap<u64, (i64, P)>>,
 }
@@ -94,8 +95,8 @@ impl<P: Wake + Clone> Parked<P> {
 
     /// `peer` is woken by the next message in `queue`. The caller looks at the queue again after
     /// this call, because a message may have come in between.
-    pub(crate) fn watch(&self, queue: QueueKey, peer: P) {
-        self.by_queue.lock().entry(queue).or_default().push(peer);
+    pub(crate) fn watch(&self, queue: QueueKey, connection: u64, peer: P) {
+        self.by_queue.lock().entry(queue).or_default().insert(connection, peer);
     }
 
     /// The connection is woken at `deadline_ms`, once; then it says its next deadline, if it has one.
@@ -113,7 +114,7 @@ impl<P: Wake + Clone> Parked<P> {
     /// New messages can be read from `queue`: wakes whoever parked there, and forgets them.
     pub(crate) fn arrived(&self, queue: QueueKey) {
         let waiting = self.by_queue.lock().remove(&queue);
-        for peer in waiting.into_iter().flatten() {
+        for peer in waiting.unwrap_or_default().values() {
             peer.wake();
         }
     }
@@ -133,7 +134,7 @@ impl<P: Wake + Clone> Parked<P> {
     /// collect the pulls of clients that left.
     pub(crate) fn forget(&self, gone: impl Fn(&P) -> bool) {
         self.by_queue.lock().retain(|_, peers| {
-            peers.retain(|peer| !gone(peer));
+            peers.retain(|_, peer| !gone(peer));
             !peers.is_empty()
         });
     }
@@ -141,7 +142,7 @@ impl<P: Wake + Clone> Parked<P> {
     /// Wakes everybody: the broker is stopping and each parked pull gets its answer now.
     pub(crate) fn wake_all(&self) {
         for (_, peers) in self.by_queue.lock().drain() {
-            peers.iter().for_each(Wake::wake);
+            peers.values().for_each(Wake::wake);
         }
     }
 }
@@ -185,10 +186,19 @@ mod tests {
     fn a_parked_pull_wakes_by_its_queue_only() {
         let parked = Parked::new();
         let sleeper = Sleeper::default();
-        parked.watch(1, sleeper.clone());
+        parked.watch(1, 7, sleeper.clone());
         parked.arrived(2);
         assert_eq!(sleeper.woken(), 0);
         parked.arrived(1);
+        parked.arrived(1);
+        assert_eq!(sleeper.woken(), 1);
+    }
+
+    #[test]
+    fn a_connection_that_parks_again_and_again_is_remembered_once() {
+        let parked = Parked::new();
+        let sleeper = Sleeper::default();
+        (0..100).for_each(|_| parked.watch(1, 7, sleeper.clone()));
         parked.arrived(1);
         assert_eq!(sleeper.woken(), 1);
     }
@@ -210,7 +220,7 @@ mod tests {
     fn entries_of_connections_that_left_are_forgotten() {
         let parked = Parked::new();
         let sleeper = Sleeper::default();
-        parked.watch(1, sleeper.clone());
+        parked.watch(1, 7, sleeper.clone());
         parked.forget(|_| true);
         parked.arrived(1);
         assert_eq!(sleeper.woken(), 0);

@@ -93,15 +93,15 @@ fn check(broker: &Broker, header: &PullMessage<'_>, answer: Answer) -> Result<Pu
         topic: header.topic.to_string(),
         read,
     })?;
-    let max_messages = usize::try_from(header.max_messages).ok().filter(|count| *count > 0);
-    let max_messages = max_messages.ok_or(PullError::IllegalCount(header.max_messages))?;
+    // The stock Go pull consumer asks for 0 and expects one, which Apache's broker gives it.
+    let max_messages = usize::try_from(header.max_messages).unwrap_or(0).clamp(1, MAX_MESSAGES);
     let asked = header.max_bytes.and_then(|bytes| u64::try_from(bytes).ok());
     let max_bytes = asked.filter(|bytes| *bytes > 0).unwrap_or(DEFAULT_BYTES).min(MAX_BYTES);
     Ok(Pull {
         answer,
         queue: Arc::clone(queue),
         from: header.queue_offset,
-        limits: Limits { max_messages: max_messages.min(MAX_MESSAGES), max_bytes },
+        limits: Limits { max_messages, max_bytes },
         filter: subscription(broker, header, settings.consume_broadcast_enable)?,
     })
 }
@@ -167,21 +167,16 @@ fn serve_or_park(
         let read = read(broker, &parked.pull)?;
         match read.status {
             Status::EndOfQueue | Status::EmptyQueue => {}
-            Status::NoMatch => {
-                // Nothing for this consumer: wait behind what was looked at.
-                parked.pull.from = read.next.wire();
-                if read.next < read.max {
-                    continue;
-                }
-            }
+            // Nothing for this consumer up to the end: wait behind what was looked at. Before the
+            // end the answer says where to go on, so that nobody's scan holds up the connection.
+            Status::NoMatch if read.next == read.max => parked.pull.from = read.next.wire(),
             _ => return answer(broker, &parked.pull, &read, out),
         }
-        let queue = &parked.pull.queue;
+        let (queue, connection) = (&parked.pull.queue, session.peer.id());
         broker.store.watch(queue);
-        broker.parked.watch(queue_key(queue), Arc::clone(&session.peer));
+        broker.parked.watch(queue_key(queue), connection, Arc::clone(&session.peer));
         // A message that became visible before the watch was noted wakes nobody.
         if queue.max().wire() <= parked.pull.from {
-            let connection = session.peer.id();
             broker.parked.wake_at(connection, parked.deadline_ms, Arc::clone(&session.peer));
             session.parked.push(parked);
             return Ok(());
