@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use rocketkube_namesrv::{Config, NameServer};
-use rocketkube_service::config::Layers;
+use rocketkube_service::config::{Layers, variables};
 use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::{Registry, register_process};
@@ -46,7 +46,7 @@ impl Args {
         }
         let data_dir = self.data_dir.map(|dir| dir.display().to_string());
         let layers = layers
-            .environment("ROCKETKUBE_NAMESRV_", std::env::vars())?
+            .environment("ROCKETKUBE_NAMESRV_", variables())?
             .flag("--listen", "listen", self.listen)?
             .flag("--http", "http", self.http)?
             .flag("--data-dir", "dataDir", data_dir)?;
@@ -67,6 +67,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = http::bind(config.http)
         .await
         .with_context(|| format!("cannot listen on {} for HTTP", config.http))?;
+    let http_addr = listener.local_addr().context("cannot tell the address of HTTP")?;
     let server = NameServer::start(config, &metrics, shutdown.clone()).await?;
     let pages = Pages { health: Arc::clone(&health), metrics, status: Arc::new(server.status()) };
     // The probes answer until everything else has stopped.
@@ -74,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
     let serving = tokio::spawn(http::serve(listener, pages, http_shutdown.clone()));
     health.set_started();
     health.set_ready(true);
-    info!(listen = %server.addr(), "name server is ready");
+    info!(listen = %server.addr(), http = %http_addr, "name server is ready");
 
     shutdown.cancelled().await;
     health.set_ready(false);

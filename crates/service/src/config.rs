@@ -140,6 +140,13 @@ impl Layers {
     }
 }
 
+/// The variables of the process, for [`Layers::environment`]. What is not UTF-8 in them becomes
+/// U+FFFD, which no setting accepts.
+pub fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
+}
+
 /// `dataDir` as `DATA_DIR`.
 fn upper_snake(key: &str) -> String {
     let mut name = String::with_capacity(key.len() + 4);

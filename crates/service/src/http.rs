@@ -17,6 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Registry;
 
+mod bounded;
+
+use bounded::Bounded;
+
 /// What a process says of itself. All false at first.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -91,7 +95,9 @@ pub async fn serve(
         .route("/readyz", get(|pages| probe(pages, Health::is_ready)))
         .route("/statusz", get(status))
         .with_state(pages);
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    axum::serve(Bounded::new(listener), router)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
 }
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {

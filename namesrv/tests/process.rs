@@ -1,0 +1,48 @@
+//! The name server as a process: its start, its pages, its end.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+fn process() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rocketkube-namesrv"));
+    command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).stderr(Stdio::piped());
+    command
+}
+
+fn get(addr: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn terminate(child: &Child) {
+    let status = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_process_says_that_it_is_ready_and_ends_on_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = process().arg("--data-dir").arg(dir.path()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = lines.find_map(|line| Some(line.unwrap().split_once("http=")?.1.to_owned()));
+    let http = ready.unwrap();
+    assert!(get(&http, "/readyz").starts_with("HTTP/1.1 200"));
+    assert!(get(&http, "/statusz").contains("\"topics\": 0"));
+    let metrics = get(&http, "/metrics");
+    assert!(metrics.contains("\nmq_namesrv_brokers 0\n"), "{metrics}");
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_misspelt_variable_ends_the_start_with_those_that_exist() {
+    let output = process().env("ROCKETKUBE_NAMESRV_DATADIR", "x").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(text.contains("ROCKETKUBE_NAMESRV_DATADIR") && text.contains("_DATA_DIR"), "{text}");
+}
