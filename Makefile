@@ -4,6 +4,8 @@
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 
+RKCTL_RELEASE := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/rkctl
+
 .PHONY: help
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +17,7 @@ run: ## build and start a name server and a broker in one process
 # --- Tests: a suite is a target, and a line in .ci/run.
 
 .PHONY: test
-test: test-unit test-interop ## every test that needs no cluster, official clients included
+test: test-unit test-interop test-crash test-readme ## every test that needs no cluster, official clients included
 
 .PHONY: test-unit
 test-unit: ## unit and integration tests; brokers killed under load are among them
@@ -24,6 +26,15 @@ test-unit: ## unit and integration tests; brokers killed under load are among th
 .PHONY: test-interop
 test-interop: ## official Java and Go clients against our broker
 	e2e/interop/run
+
+.PHONY: test-crash
+test-crash: ## 300 kills under load, and 100,000 queues, against a release build
+	cargo build --release -p rkctl
+	RKCTL=$(RKCTL_RELEASE) ROCKETKUBE_CRASH_CYCLES=300 cargo test -p rkctl --test crash --test scale
+
+.PHONY: test-readme
+test-readme: ## what the README says, word for word
+	e2e/readme/run
 
 .PHONY: test-long
 test-long: ## the same with many more cases and kills; hours
