@@ -99,6 +99,20 @@ impl Broker {
         id.to_string()
     }
 
+    /// Makes a topic unless there is one, which stays as it is: somebody else may have made it since
+    /// the caller looked. Gives the position of the log that an answer has to wait for.
+    pub(crate) fn make_topic(&self, name: &str, config: &TopicConfig) -> Result<u64, StoreError> {
+        match self.store.create_topic(name, config, self.now_ms()) {
+            Err(StoreError::TopicExists { .. }) => Ok(self.store.end().0),
+            Err(error) => Err(error),
+            Ok(end) => {
+                self.changed();
+                self.changes.topic(name);
+                Ok(end)
+            }
+        }
+    }
+
     /// Makes or changes a topic; the name servers hear of it at once. Gives the position of the log
     /// that an answer has to wait for.
     pub(crate) fn put_topic(&self, name: &str, config: &TopicConfig) -> Result<u64, StoreError> {
@@ -152,7 +166,7 @@ impl Broker {
         let retry = names::retry_topic(name);
         let queues = u32::try_from(config.retry_queue_nums).unwrap_or(0);
         if queues > 0 && self.store.topic(&retry).is_none() {
-            end = end.max(self.put_topic(&retry, &TopicConfig::with_queues(queues))?);
+            end = end.max(self.make_topic(&retry, &TopicConfig::with_queues(queues))?);
         }
         Ok(Some(end))
     }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocketkube_log::Recovery;
 use rocketkube_remoting::{BindError, Limits, Server};
 use rocketkube_service::http::Health;
 use rocketkube_service::metrics::{Registry, register_process};
-use rocketkube_store::{Flush, OpenError, Options, Retention, Store, StoreError};
+use rocketkube_store::{Flush, OpenError, Opening, Options, Retention, Store, StoreError};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -167,8 +168,22 @@ async fn open(
     let metrics = Metrics::new(registry, &config);
     let opened = spawn_blocking(move || Store::open(options)).await?;
     let (store, opening) = opened.map_err(|source| BrokerError::Open { path, source })?;
-    info!(?opening, "log opened");
+    report(&opening);
     Ok(Broker::new(Parts { config, store, confirmations, parked, metrics, advertised }))
+}
+
+/// Says how the log was found.
+fn report(opening: &Opening) {
+    let Recovery { start, end, walked, torn, clean, damage, .. } = &opening.log;
+    let walked_bytes = walked.end - walked.start;
+    info!(start, end, walked_bytes, clean, "log opened");
+    if let Some(torn) = torn {
+        let (from, to) = (torn.start, torn.end);
+        info!(from, to, "remains of an unfinished write were removed");
+    }
+    for damage in damage {
+        error!(?damage, "the log is damaged here; everything else is served");
+    }
 }
 
 /// An error with its causes, in one line.

@@ -58,7 +58,7 @@ pub(crate) fn auto_create(
 }
 
 fn create(broker: &Broker, name: &str, config: &TopicConfig) -> Result<Arc<Topic>, SendError> {
-    broker.put_topic(name, config)?;
+    broker.make_topic(name, config)?;
     broker.store.topic(name).ok_or_else(|| SendError::NoSuchTopic { topic: name.to_owned() })
 }
 
