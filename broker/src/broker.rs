@@ -10,8 +10,10 @@ use rocketkube_protocol::id::{UniqueId, since_month_ms};
 use rocketkube_protocol::names;
 use rocketkube_remoting::Peer;
 use rocketkube_store::{Queue, Store, StoreError, TopicConfig};
+use tokio::sync::Semaphore;
 use tracing::warn;
 
+use crate::cold::MAX_READS;
 use crate::config::Config;
 use crate::consumers::Consumers;
 use crate::disk::{Disk, disk_of};
@@ -25,7 +27,7 @@ use crate::wake::{Confirmations, Parked};
 /// What all connections of a broker share.
 pub(crate) struct Broker {
     pub(crate) config: Config,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) consumers: Consumers<Arc<Peer>>,
     pub(crate) producers: Producers<Arc<Peer>>,
     pub(crate) locks: Locks,
@@ -33,6 +35,8 @@ pub(crate) struct Broker {
     pub(crate) parked: Arc<Parked<Arc<Peer>>>,
     /// Topics that the name servers have to be told of.
     pub(crate) changes: Changes,
+    /// Places for reads that wait for the disk.
+    pub(crate) cold_reads: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
     pub(crate) started_ms: i64,
     /// Where clients reach this broker; part of every message id.
@@ -59,7 +63,8 @@ impl Broker {
         let Parts { config, store, confirmations, parked, metrics, advertised } = parts;
         Self {
             config,
-            store,
+            store: Arc::new(store),
+            cold_reads: Arc::new(Semaphore::new(MAX_READS)),
             consumers: Consumers::new(),
             producers: Producers::new(),
             locks: Locks::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use rocketkube_broker::{Config, FlushMode, start};
-use rocketkube_service::config::Layers;
+use rocketkube_service::config::{self, Layers};
 use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::metrics::Registry;
 use rocketkube_service::{logs, shutdown};
@@ -53,7 +53,7 @@ impl Flags {
         }
         let data_dir = self.data_dir.map(|dir| dir.display().to_string());
         let config = layers
-            .environment("ROCKETKUBE_BROKER_", std::env::vars())?
+            .environment("ROCKETKUBE_BROKER_", config::variables())?
             .flag("--cluster", "cluster", self.cluster)?
             .flag("--name", "name", self.name)?
             .flag("--listen", "listen", self.listen)?

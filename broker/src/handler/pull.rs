@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::answer::Answer;
 use crate::broker::Broker;
+use crate::cold::ColdRead;
 use crate::consumers::Group;
 use crate::filter::{self, TagFilter};
 use crate::refusal::PullError;
@@ -41,11 +42,14 @@ struct Pull {
     filter: TagFilter,
 }
 
-/// A pull that waits for messages.
+/// A pull that waits: for messages, or for its bytes to come from the disk.
 #[derive(Debug)]
 pub(crate) struct ParkedPull {
     pull: Pull,
+    /// When it is answered with what there is.
     deadline_ms: i64,
+    /// Set once its bytes are being read; see [`crate::cold`].
+    cold: Option<Arc<ColdRead>>,
 }
 
 /// Reads messages, or parks the request until there are some.
@@ -63,14 +67,10 @@ pub(crate) fn pull(
         let queue = pull.queue.id();
         broker.store.commit(&header.consumer_group, &header.topic, queue, QueueOffset(offset));
     }
-    let may_wait = header.sys_flag & pull_flag::SUSPEND != 0 && !broker.is_stopping();
-    let wait_ms = header.suspend_timeout_ms.clamp(0, MAX_SUSPEND_MS);
-    if may_wait && wait_ms > 0 {
-        let deadline_ms = broker.now_ms() + wait_ms;
-        serve_or_park(broker, session, ParkedPull { pull, deadline_ms }, out)
-    } else {
-        serve(broker, &pull, out)
-    }
+    let may_wait = header.sys_flag & pull_flag::SUSPEND != 0;
+    let wait_ms = if may_wait { header.suspend_timeout_ms.clamp(0, MAX_SUSPEND_MS) } else { 0 };
+    let deadline_ms = broker.now_ms() + wait_ms;
+    serve_or_park(broker, session, ParkedPull { pull, deadline_ms, cold: None }, wait_ms > 0, out)
 }
 
 /// The checks of a pull, in the order of Apache's broker, so that clients meet the same codes.
@@ -143,34 +143,48 @@ fn subscription(
 pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
     let now_ms = broker.now_ms();
     for parked in std::mem::take(&mut session.parked) {
+        if parked.cold.as_ref().is_some_and(|cold| !cold.is_done()) {
+            session.parked.push(parked);
+            continue;
+        }
         let answer = parked.pull.answer;
-        let due = parked.deadline_ms <= now_ms || broker.is_stopping();
-        let result = if due {
-            serve(broker, &parked.pull, out)
-        } else {
-            serve_or_park(broker, session, parked, out)
-        };
-        if let Err(refusal) = result {
+        let may_wait = parked.deadline_ms > now_ms;
+        if let Err(refusal) = serve_or_park(broker, session, parked, may_wait, out) {
             answer.refuse(out.buffer(), &refusal);
         }
     }
 }
 
-/// Answers if there are messages; otherwise the connection is woken by the next one.
+/// Answers if there are messages and their bytes are at hand, or if there is no time to wait.
+/// Otherwise the connection is woken by the next message, or when the bytes were read.
 fn serve_or_park(
     broker: &Broker,
     session: &mut Session,
     mut parked: ParkedPull,
+    may_wait: bool,
     out: &mut Output,
 ) -> Result<(), PullError> {
+    let may_wait = may_wait && !broker.is_stopping();
     loop {
-        let read = read(broker, &parked.pull)?;
+        let pull = &mut parked.pull;
+        let read = read(broker, pull)?;
         match read.status {
-            Status::EndOfQueue | Status::EmptyQueue => {}
+            Status::EndOfQueue | Status::EmptyQueue if may_wait => {}
             // Nothing for this consumer up to the end: wait behind what was looked at. Before the
             // end the answer says where to go on, so that nobody's scan holds up the connection.
-            Status::NoMatch if read.next == read.max => parked.pull.from = read.next.wire(),
-            _ => return answer(broker, &parked.pull, &read, out),
+            Status::NoMatch if may_wait && read.next == read.max => pull.from = read.next.wire(),
+            Status::Found => {
+                if answer_found(broker, pull, &read, parked.cold.is_some(), out)? == Served::Cold {
+                    let peer = Arc::clone(&session.peer);
+                    parked.cold = Some(ColdRead::start(broker, read.extents, peer));
+                    session.parked.push(parked);
+                }
+                return Ok(());
+            }
+            _ => {
+                answer_without_messages(pull, &read, out);
+                return Ok(());
+            }
         }
         let (queue, connection) = (&parked.pull.queue, session.peer.id());
         broker.store.watch(queue);
@@ -182,11 +196,6 @@ fn serve_or_park(
             return Ok(());
         }
     }
-}
-
-/// Answers with whatever there is.
-fn serve(broker: &Broker, pull: &Pull, out: &mut Output) -> Result<(), PullError> {
-    answer(broker, pull, &read(broker, pull)?, out)
 }
 
 fn read(broker: &Broker, pull: &Pull) -> Result<Read, PullError> {
@@ -202,15 +211,7 @@ fn read(broker: &Broker, pull: &Pull) -> Result<Read, PullError> {
     Ok(read)
 }
 
-/// Writes the answer: four offsets, and the records as they lie in the log.
-fn answer(broker: &Broker, pull: &Pull, read: &Read, out: &mut Output) -> Result<(), PullError> {
-    if read.status == Status::Found {
-        return answer_found(broker, pull, read, out);
-    }
-    answer_without_messages(pull, read, out);
-    Ok(())
-}
-
+/// The outcomes that carry no messages: four offsets, and where to go on.
 fn answer_without_messages(pull: &Pull, read: &Read, out: &mut Output) {
     let (code, remark) = match read.status {
         Status::NoMatch => (ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
@@ -224,14 +225,24 @@ fn answer_without_messages(pull: &Pull, read: &Read, out: &mut Output) {
     pull.answer.write(out.buffer(), code, Some(remark), |fields| offsets(fields, read), &[]);
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Served {
+    Answered,
+    /// Nothing was written: the bytes have to come from the disk first.
+    Cold,
+}
+
+/// Answers with the records as they lie in the log. `warmed`: the disk was waited for already.
 fn answer_found(
     broker: &Broker,
     pull: &Pull,
     read: &Read,
+    warmed: bool,
     out: &mut Output,
-) -> Result<(), PullError> {
-    match read_records(broker, read) {
-        Ok(parts) => write_found(broker, pull, read, parts, out),
+) -> Result<Served, PullError> {
+    match read_records(broker, read, warmed) {
+        Ok(Some(parts)) => write_found(broker, pull, read, parts, out),
+        Ok(None) => return Ok(Served::Cold),
         Err(error @ ReadError::Log(LogReadError::Io { .. })) => return Err(error.into()),
         Err(error) if read.messages == 1 => {
             // Damaged bytes are never served, and must not stop the queue for ever.
@@ -245,10 +256,13 @@ fn answer_found(
             let matches = |hash| pull.filter.matches(hash);
             let from = QueueOffset(u64::try_from(pull.from).unwrap_or(0));
             let one = broker.store.read(&pull.queue, from, limits, &matches)?;
-            return answer(broker, pull, &one, out);
+            if one.status == Status::Found {
+                return answer_found(broker, pull, &one, warmed, out);
+            }
+            answer_without_messages(pull, &one, out);
         }
     }
-    Ok(())
+    Ok(Served::Answered)
 }
 
 fn write_found(broker: &Broker, pull: &Pull, read: &Read, parts: Vec<Part>, out: &mut Output) {
@@ -271,24 +285,34 @@ enum Part {
     File(FileRange),
 }
 
-/// Gets hold of all records before the head of the answer promises them.
-fn read_records(broker: &Broker, read: &Read) -> Result<Vec<Part>, ReadError> {
+/// Gets hold of all records before the head of the answer promises them; `None` if some are cold
+/// and nobody has waited for the disk yet.
+fn read_records(
+    broker: &Broker,
+    read: &Read,
+    warmed: bool,
+) -> Result<Option<Vec<Part>>, ReadError> {
     let mut parts = Vec::new();
     let mut bytes = Vec::new();
     for extent in &read.extents {
-        if extent.size < SENDFILE_MIN {
+        if extent.size >= SENDFILE_MIN {
+            if !warmed && !broker.store.is_cached(*extent) {
+                return Ok(None);
+            }
+            if !bytes.is_empty() {
+                parts.push(Part::Bytes(std::mem::take(&mut bytes)));
+            }
+            parts.push(Part::File(broker.store.file_range(*extent)?));
+        } else if warmed {
             broker.store.read_bytes(*extent, &mut bytes)?;
-            continue;
+        } else if !broker.store.read_cached(*extent, &mut bytes)? {
+            return Ok(None);
         }
-        if !bytes.is_empty() {
-            parts.push(Part::Bytes(std::mem::take(&mut bytes)));
-        }
-        parts.push(Part::File(broker.store.file_range(*extent)?));
     }
     if !bytes.is_empty() {
         parts.push(Part::Bytes(bytes));
     }
-    Ok(parts)
+    Ok(Some(parts))
 }
 
 fn offsets(fields: &mut ExtWriter<'_>, read: &Read) {

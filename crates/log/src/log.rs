@@ -129,6 +129,17 @@ impl<M: Machine> Log<M> {
         self.core.read_at(offset, buffer)
     }
 
+    /// As [`Log::read_at`] where that takes no time: false, with the buffer undefined, if the disk
+    /// would have to be waited for or the bytes have not been verified since the start.
+    pub fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, ReadError> {
+        self.core.read_cached(offset, buffer)
+    }
+
+    /// Whether [`Log::file_range`] and sending its bytes will take no time, as far as can be told.
+    pub fn is_cached(&self, offset: u64, length: u32) -> bool {
+        self.core.is_cached(offset, length)
+    }
+
     /// The same bytes as a part of a file, for `sendfile`.
     pub fn file_range(&self, offset: u64, length: u32) -> Result<FileRange, ReadError> {
         self.core.file_range(offset, length)

@@ -43,6 +43,32 @@ impl Core {
         Ok(FileRange { file: Arc::clone(&segment.file), position, length })
     }
 
+    /// As [`Core::read_at`], but false instead of waiting for the disk or verifying what is cold.
+    pub(crate) fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, ReadError> {
+        let range = offset..offset.saturating_add(buffer.len() as u64);
+        let Some(segment) = self.verified_segment(&range) else { return Ok(false) };
+        self.damage.inside(&range).map_or(Ok(()), |damage| Err(damaged(damage)))?;
+        let read = segment.read_cached(offset, buffer);
+        read.map_err(|source| ReadError::Io { path: segment.path.clone(), source })
+    }
+
+    /// Whether the range can be sent without waiting for the disk or verifying anything first. Looks
+    /// at its ends, where reading ahead and writing back begin and stop.
+    pub(crate) fn is_cached(&self, offset: u64, length: u32) -> bool {
+        let Some(last) = u64::from(length).checked_sub(1) else { return true };
+        let (range, last) = (offset..offset.saturating_add(length.into()), offset + last);
+        let Some(segment) = self.verified_segment(&range) else { return false };
+        let probe = |at| segment.read_cached(at, &mut [0]).unwrap_or(true);
+        probe(offset) && probe(last)
+    }
+
+    /// The segment of a range that is there and needs no verification any more.
+    fn verified_segment(&self, range: &Range<u64>) -> Option<Arc<Segment>> {
+        let segment = self.segments.find(range.start).filter(|it| range.end <= it.end())?;
+        let positions = range.start - segment.start..range.end - segment.start;
+        segment.chunks.unverified(&positions).is_none().then_some(segment)
+    }
+
     /// The segment that holds the whole range, once all of it may be served.
     fn readable(&self, range: &Range<u64>) -> Result<Arc<Segment>, ReadError> {
         let out_of_range = || ReadError::OutOfRange {

@@ -88,6 +88,23 @@ impl Segment {
         Ok(done)
     }
 
+    /// Fills the buffer from the page cache; false if the disk would have to be waited for.
+    pub(crate) fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
+        let (wanted, position) = (buffer.len(), offset - self.start);
+        let mut buffers = [io::IoSliceMut::new(buffer)];
+        let flags = rustix::io::ReadWriteFlags::NOWAIT;
+        match rustix::io::preadv2(&self.file, &mut buffers, position, flags) {
+            Ok(read) => Ok(read == wanted),
+            // A file system that cannot say is taken for one that need not wait, as the callers
+            // that must know have no other way either.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                self.read(offset, buffer).map(|read| read == wanted)
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Writes all slices at a physical offset, in one system call unless it stops short.
     pub(crate) fn write(
         &self,

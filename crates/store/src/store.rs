@@ -264,6 +264,23 @@ impl Store {
         Ok(result?)
     }
 
+    /// As [`Store::read_bytes`] where that takes no time; false, with nothing appended, if the bytes
+    /// are cold: read them once from a thread that may block, then ask again.
+    pub fn read_cached(&self, extent: Extent, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+        let start = out.len();
+        out.resize(start + extent.size as usize, 0);
+        let result = self.log.read_cached(extent.physical_offset.0, &mut out[start..]);
+        if !matches!(result, Ok(true)) {
+            out.truncate(start);
+        }
+        Ok(result?)
+    }
+
+    /// Whether [`Store::file_range`] and sending its bytes will take no time.
+    pub fn is_cached(&self, extent: Extent) -> bool {
+        self.log.is_cached(extent.physical_offset.0, extent.size)
+    }
+
     /// The bytes of an extent as part of a file, for `sendfile`.
     pub fn file_range(&self, extent: Extent) -> Result<FileRange, ReadError> {
         Ok(self.log.file_range(extent.physical_offset.0, extent.size)?)

@@ -127,3 +127,24 @@ fn trimming_deletes_whole_segments_and_leaves_open_ranges_readable() {
     assert_eq!((recovery.start, recovery.damage), (2 * LARGE, vec![]));
     assert_eq!(tags(&log).last(), Some(&1000));
 }
+
+/// Cold twice over: nobody verified it, and nobody has it in the page cache.
+#[test]
+fn reading_without_waiting_gives_nothing_of_a_cold_part_until_it_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (offsets, end) = written(dir.path());
+    let (log, _) = open_cold(dir.path(), end);
+    let (offset, length) = (offsets[0], u32::try_from(SIZE).unwrap());
+    let mut bytes = vec![0; SIZE];
+    assert!(!log.read_cached(offset, &mut bytes).unwrap());
+    assert!(!log.is_cached(offset, length));
+
+    log.read_at(offset, &mut vec![0; SIZE]).unwrap();
+    assert!(log.is_cached(offset, length));
+    assert!(log.read_cached(offset, &mut bytes).unwrap());
+    assert!(is_genuine(rocketkube_log::Item { offset, bytes: &bytes }));
+
+    let file = log.file_range(offset, length).unwrap().file;
+    rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    assert!(!log.read_cached(offset, &mut bytes).unwrap(), "verified, but not in memory");
+}

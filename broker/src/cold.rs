@@ -1,0 +1,54 @@
+//! Bringing cold parts of the log into the page cache, away from the threads that serve.
+//!
+//! A pull that meets bytes that are not at hand is parked; a blocking thread reads and verifies them,
+//! and wakes the connection, which looks again. Only so many at a time: readers far behind share the
+//! disk among themselves and leave the threads that serve the tail alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rocketkube_remoting::Peer;
+use rocketkube_store::Extent;
+use tokio::task::spawn_blocking;
+
+use crate::broker::Broker;
+
+/// Cold reads at a time: enough to keep a disk busy.
+pub(crate) const MAX_READS: usize = 8;
+
+/// One pull's bytes on their way from the disk.
+#[derive(Debug, Default)]
+pub(crate) struct ColdRead {
+    done: AtomicBool,
+}
+
+impl ColdRead {
+    /// Reads the extents, then wakes the peer. What cannot be read is met again, and told, by the
+    /// pull itself.
+    pub(crate) fn start(broker: &Broker, extents: Vec<Extent>, peer: Arc<Peer>) -> Arc<Self> {
+        let read = Arc::new(Self::default());
+        let (cold, store) = (Arc::clone(&read), Arc::clone(&broker.store));
+        let places = Arc::clone(&broker.cold_reads);
+        tokio::spawn(async move {
+            // Closed never: without a place the pull would wait for ever.
+            let place = places.acquire_owned().await;
+            let reading = spawn_blocking(move || {
+                let mut bytes = Vec::new();
+                for extent in extents {
+                    bytes.clear();
+                    let _ = store.read_bytes(extent, &mut bytes);
+                }
+            });
+            // A panic in there ends the process in release builds; in tests the pull goes on alone.
+            let _ = reading.await;
+            drop(place);
+            cold.done.store(true, Ordering::Release);
+            peer.wake();
+        });
+        read
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+}
