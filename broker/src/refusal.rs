@@ -68,6 +68,8 @@ pub(crate) enum PullError {
     NotReadable { topic: String },
     #[error("queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{read}]")]
     IllegalQueue { queue_id: i32, topic: String, read: u32 },
+    #[error("maxMsgNums[{0}] is illegal, ask for 1 or more")]
+    IllegalCount(i32),
     #[error("subscription group [{group}] does not exist")]
     NoSuchGroup { group: String },
     #[error("subscription group no permission, {group}")]
@@ -158,7 +160,9 @@ impl Refusal for SendError {
 impl Refusal for PullError {
     fn code(&self) -> ResponseCode {
         match self {
-            Self::Header(_) | Self::IllegalQueue { .. } => ResponseCode::INVALID_PARAMETER,
+            Self::Header(_) | Self::IllegalQueue { .. } | Self::IllegalCount(_) => {
+                ResponseCode::INVALID_PARAMETER
+            }
             Self::NoSuchTopic { .. } => ResponseCode::TOPIC_NOT_EXIST,
             Self::NotReadable { .. }
             | Self::GroupDisabled { .. }

@@ -94,7 +94,9 @@ fn check(broker: &Broker, header: &PullMessage<'_>, answer: Answer) -> Result<Pu
         read,
     })?;
     // The stock Go pull consumer asks for 0 and expects one, which Apache's broker gives it.
-    let max_messages = usize::try_from(header.max_messages).unwrap_or(0).clamp(1, MAX_MESSAGES);
+    let max_messages = usize::try_from(header.max_messages)
+        .map_err(|_| PullError::IllegalCount(header.max_messages))?
+        .clamp(1, MAX_MESSAGES);
     let asked = header.max_bytes.and_then(|bytes| u64::try_from(bytes).ok());
     let max_bytes = asked.filter(|bytes| *bytes > 0).unwrap_or(DEFAULT_BYTES).min(MAX_BYTES);
     Ok(Pull {
