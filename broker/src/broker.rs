@@ -186,6 +186,12 @@ impl Broker {
         DataVersion { counter, state_version: 0, timestamp: self.started_ms }
     }
 
+    /// A version that nobody was told before.
+    pub(crate) fn next_data_version(&self) -> DataVersion {
+        self.changed();
+        self.data_version()
+    }
+
     /// A queue as clients name it.
     pub(crate) fn message_queue(&self, queue: &Queue) -> MessageQueue {
         MessageQueue {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rocketkube_protocol::body::{RegisterBrokerBody, TopicConfigTable};
+use rocketkube_protocol::body::{DataVersion, RegisterBrokerBody, TopicConfigTable};
 use rocketkube_protocol::code::{RequestCode, ResponseCode};
 use rocketkube_protocol::header::{BrokerIdentity, RegisterBroker};
 use rocketkube_protocol::record::body_crc;
@@ -134,9 +134,12 @@ async fn session(
     let connection = Connection::connect(namesrv, TIMEOUT).await?;
     let _ = broker.changes.take(changes);
     let mut news = News::Everything;
+    // Taken before the topics are looked at, and never twice with other topics: a name server skips
+    // a version that it knows, so what changes meanwhile has to come with a higher one.
+    let mut version = broker.next_data_version();
     let mut registered = false;
     loop {
-        register(broker, &connection, &news).await?;
+        register(broker, &connection, &news, version).await?;
         if !std::mem::replace(&mut registered, true) {
             *reported = false;
             info!(namesrv, broker = broker.config.name, "registered");
@@ -146,10 +149,12 @@ async fn session(
             () = shutdown.cancelled() => return unregister(broker, &connection).await,
             // Cancel-safe: news that nobody took stays in the mailbox.
             told = timeout_at(next, changes.changed()) => {
-                let in_time = told.is_ok();
-                news = broker.changes.take(changes);
-                if !in_time {
+                if told.is_ok() {
+                    news = broker.changes.take(changes);
+                    version = broker.next_data_version();
+                } else {
                     news = News::Everything;
+                    version = broker.data_version();
                 }
             }
         }
@@ -160,14 +165,14 @@ async fn register(
     broker: &Broker,
     connection: &Connection,
     news: &News,
+    data_version: DataVersion,
 ) -> Result<(), RegistrationError> {
     let topics: Vec<Arc<Topic>> = match news {
         News::Everything => broker.store.topics(),
         News::Topics(names) => names.iter().filter_map(|name| broker.store.topic(name)).collect(),
     };
     let table = topics.iter().map(|topic| (topic.name().to_owned(), wire(topic))).collect();
-    let topics =
-        TopicConfigTable { data_version: broker.data_version(), topic_config_table: table };
+    let topics = TopicConfigTable { data_version, topic_config_table: table };
     let body = RegisterBrokerBody { filter_server_list: Vec::new(), topics };
     let body = body.encode(true, version::OURS);
     let address = broker.advertised.to_string();

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rocketkube_remoting::{Deferral, Output, Peer};
-use rocketkube_store::{Batch, Topic};
+use rocketkube_store::Batch;
 
 use crate::answer::{Answer, Reply};
 use crate::broker::Broker;
@@ -29,8 +29,6 @@ pub(crate) struct Sends {
     /// Sends of one read of the socket: encoded, not yet appended.
     pub(crate) batch: Batch,
     pub(crate) staged: Vec<StagedSend>,
-    /// The topic last sent to: most connections send to one.
-    pub(crate) last_topic: Option<Arc<Topic>>,
 }
 
 /// Answers that wait until the log is confirmed up to a position.

@@ -60,7 +60,7 @@ pub(crate) fn stage(
         return Err(SendError::Stopping);
     }
     let header: SendMessage<'_> = request.header()?;
-    let topic = writable_topic(broker, session, &header)?;
+    let topic = writable_topic(broker, &header)?;
     let queue = choose_queue(broker, &topic, header.queue_id)?;
     if session.sends().batch.len() + request.body.len() > STAGED_MAX {
         append_staged(broker, session, out);
@@ -83,29 +83,20 @@ pub(crate) fn stage(
         unique_id,
         wait: properties.get(property::WAIT) != Some("false"),
     });
-    sends.last_topic = Some(topic);
     Ok(())
 }
 
-/// The topic a send names, created if that is allowed.
-fn writable_topic(
-    broker: &Broker,
-    session: &mut Session,
-    header: &SendMessage<'_>,
-) -> Result<Arc<Topic>, SendError> {
-    if let Some(topic) = &session.sends().last_topic
-        && topic.name() == header.topic
-        && topic.queue(0).is_some_and(|queue| !queue.is_closed())
-    {
-        return Ok(Arc::clone(topic));
-    }
-    names::check_topic(&header.topic)?;
+/// The topic a send names, created if that is allowed. Looked up for each message: settings that an
+/// administrator changed hold from the next message on.
+fn writable_topic(broker: &Broker, header: &SendMessage<'_>) -> Result<Arc<Topic>, SendError> {
     if names::is_forbidden_to_send(&header.topic) {
         return Err(SendError::ReservedTopic { topic: header.topic.to_string() });
     }
-    let topic = match broker.store.topic(&header.topic) {
-        Some(topic) => topic,
-        None => topics::auto_create(broker, header)?,
+    let topic = if let Some(topic) = broker.store.topic(&header.topic) {
+        topic
+    } else {
+        names::check_topic(&header.topic)?;
+        topics::auto_create(broker, header)?
     };
     if topic.config().perm & topics::PERM_WRITE == 0 {
         return Err(SendError::NotWritable { topic: header.topic.to_string() });

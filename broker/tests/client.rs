@@ -1,32 +1,71 @@
-//! Against a running cluster, whoever made it: `ROCKETKUBE_TEST_NAMESRV=host:port`.
-//!
-//! Without the variable there is nothing to test against, and the tests say so. The cluster must
-//! create topics when they are written to.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a failed expectation is a failed test"
-)]
+//! Our client with our broker and name server, all in this process; or with another cluster, whoever
+//! made it: `ROCKETKUBE_TEST_NAMESRV=host:port`. That one must create topics when they are written to.
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rocketkube_client::{
     Admin, Client, Consumer, ConsumerOptions, From, Message, Producer, PullConsumer, PullOptions,
     PullStatus, SendStatus, TopicSettings,
 };
+use rocketkube_namesrv::NameServer;
 use rocketkube_protocol::ResponseCode;
-use rocketkube_protocol::body::SubscriptionGroupConfig;
+use rocketkube_protocol::body::{MessageQueue, SubscriptionGroupConfig};
+use rocketkube_service::http::Health;
+use rocketkube_service::metrics::Registry;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 const CLUSTER: &str = "DefaultCluster";
 
-/// A client, or nothing to do.
-fn client() -> Option<Client> {
-    let namesrv = std::env::var("ROCKETKUBE_TEST_NAMESRV").ok();
-    if namesrv.is_none() {
-        eprintln!("skipped: ROCKETKUBE_TEST_NAMESRV is not set");
+/// A client, and the cluster that ends with it.
+async fn cluster() -> (Client, Option<Cluster>) {
+    if let Ok(namesrv) = std::env::var("ROCKETKUBE_TEST_NAMESRV") {
+        return (Client::new(&namesrv).unwrap(), None);
     }
-    namesrv.map(|namesrv| Client::new(&namesrv).unwrap())
+    let dir = tempfile::tempdir().unwrap();
+    let (stop, registry) = (CancellationToken::new(), Arc::new(Registry::default()));
+    let config = rocketkube_namesrv::Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data_dir: dir.path().join("namesrv"),
+        ..rocketkube_namesrv::Config::default()
+    };
+    let namesrv = NameServer::start(config, &registry, stop.clone()).await.unwrap();
+    let config = rocketkube_broker::Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        vip: false,
+        namesrv: namesrv.addr().to_string(),
+        data_dir: dir.path().join("broker"),
+        auto_create_topics: true,
+        ..rocketkube_broker::Config::default()
+    };
+    let health = Arc::new(Health::default());
+    let broker = rocketkube_broker::start(config, health, registry, stop.clone()).await.unwrap();
+    let client = Client::new(&namesrv.addr().to_string()).unwrap();
+    let admin = Admin::new(client.clone());
+    let registered = async {
+        while admin.masters(Some(CLUSTER)).await.is_ok_and(|masters| masters.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), registered).await.unwrap();
+    let cluster = Cluster { _dir: dir, _namesrv: namesrv, _broker: broker, stop };
+    (client, Some(cluster))
+}
+
+/// Servers of one test; their tasks end with its runtime.
+struct Cluster {
+    _broker: rocketkube_broker::Running,
+    _namesrv: NameServer,
+    _dir: tempfile::TempDir,
+    stop: CancellationToken,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 /// A name no test before had.
@@ -59,9 +98,9 @@ async fn create_group(admin: &Admin, group: &str) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_is_pulled_found_and_counted() {
-    let Some(client) = client() else { return };
+    let (client, _cluster) = cluster().await;
     let (admin, topic) = (Admin::new(client.clone()), name("Sent"));
     create(&admin, &topic).await;
     let producer = Producer::new(client.clone(), "producers");
@@ -93,9 +132,9 @@ async fn what_is_sent_is_pulled_found_and_counted() {
     assert_eq!(admin.message(&topic, &sent.unique_id).await.unwrap(), *found);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn offsets_are_committed_and_searched() {
-    let Some(client) = client() else { return };
+    let (client, _cluster) = cluster().await;
     let (admin, topic) = (Admin::new(client.clone()), name("Offsets"));
     create(&admin, &topic).await;
     let producer = Producer::new(client.clone(), "producers");
@@ -115,9 +154,9 @@ async fn offsets_are_committed_and_searched() {
     assert_eq!(pulled.status, PullStatus::OutOfRange);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_group_consumes_everything_once_and_goes_on_where_it_stopped() {
-    let Some(client) = client() else { return };
+    let (client, _cluster) = cluster().await;
     let (admin, topic, group) = (Admin::new(client.clone()), name("Group"), name("group"));
     create(&admin, &topic).await;
     let producer = Producer::new(client.clone(), "producers");
@@ -146,9 +185,9 @@ async fn a_group_consumes_everything_once_and_goes_on_where_it_stopped() {
     consumer.close().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_and_groups_come_and_go() {
-    let Some(client) = client() else { return };
+    let (client, _cluster) = cluster().await;
     let (admin, topic, group) = (Admin::new(client), name("Topic"), name("group"));
     create(&admin, &topic).await;
     assert!(admin.topics().await.unwrap().contains(&topic));
@@ -166,10 +205,26 @@ async fn topics_and_groups_come_and_go() {
     assert_eq!(error.code(), Some(ResponseCode::TOPIC_NOT_EXIST), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_is_created_by_the_first_message() {
-    let Some(client) = client() else { return };
+    let (client, _cluster) = cluster().await;
     let producer = Producer::new(client, "producers");
     let sent = producer.send(&Message::new(name("New"), "first")).await.unwrap();
     assert_eq!(sent.queue_offset, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_sends_meets_changed_settings_with_its_next_message() {
+    let (client, _cluster) = cluster().await;
+    let (admin, topic) = (Admin::new(client.clone()), name("Grows"));
+    create(&admin, &topic).await;
+    let producer = Producer::new(client, "producers");
+    let message = Message::new(&*topic, "body");
+    let sent = producer.send(&message).await.unwrap();
+    let settings = TopicSettings { write_queues: 9, read_queues: 9, ..TopicSettings::default() };
+    for addr in admin.masters(Some(CLUSTER)).await.unwrap() {
+        admin.set_topic(&addr, &topic, &settings).await.unwrap();
+    }
+    let queue = MessageQueue { queue_id: 8, ..sent.queue };
+    assert_eq!(producer.send_to(&queue, &message).await.unwrap().status, SendStatus::Ok);
 }
