@@ -11,7 +11,7 @@ use rocketkube_client::{
 };
 use rocketkube_namesrv::NameServer;
 use rocketkube_protocol::ResponseCode;
-use rocketkube_protocol::body::{MessageQueue, SubscriptionGroupConfig};
+use rocketkube_protocol::body::SubscriptionGroupConfig;
 use rocketkube_service::http::Health;
 use rocketkube_service::metrics::Registry;
 use tokio::time::timeout;
@@ -225,6 +225,6 @@ async fn a_connection_that_sends_meets_changed_settings_with_its_next_message() 
     for addr in admin.masters(Some(CLUSTER)).await.unwrap() {
         admin.set_topic(&addr, &topic, &settings).await.unwrap();
     }
-    let queue = MessageQueue { queue_id: 8, ..sent.queue };
+    let queue = rocketkube_client::Queue { id: 8, ..sent.queue };
     assert_eq!(producer.send_to(&queue, &message).await.unwrap().status, SendStatus::Ok);
 }
