@@ -12,6 +12,13 @@ use crate::{
     state::State,
 };
 
+/// Most memory that an empty batch keeps for the next messages. There is one per producer
+/// connection, and what the largest batch of each once took must not add up.
+const KEPT_BYTES: usize = 64 << 10;
+/// About as many messages, each of which takes at least 92 bytes, as fit into `KEPT_BYTES`.
+const KEPT_MESSAGES: usize = 512;
+const KEPT_KEYS: usize = 1024;
+
 /// Encoded messages and state records, in order. One batch is one frame of the log, so after a
 /// crash either all of it is there or none. Can be used again after [`Receipt::into_batch`].
 #[derive(Default)]
@@ -102,6 +109,10 @@ impl Batch {
         self.messages.clear();
         self.keys.clear();
         self.closes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.messages.shrink_to(KEPT_MESSAGES);
+        self.keys.shrink_to(KEPT_KEYS);
+        self.closes.shrink_to(0);
     }
 }
 
@@ -141,9 +152,43 @@ impl Receipt {
         Self { placed: placed.collect(), end, batch }
     }
 
-    /// The empty batch, with its memory, for the next messages.
+    /// The empty batch, with a bounded part of its memory, for the next messages.
     pub fn into_batch(mut self) -> Batch {
         self.batch.clear();
         self.batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::queue::Shore;
+
+    #[test]
+    fn one_large_batch_does_not_keep_its_memory_for_ever() {
+        let host = SocketAddr::from(([127, 0, 0, 1], 1));
+        let queue = Queue::new(&Arc::from("t"), 0, &Shore::new(host));
+        let mut batch = Batch::default();
+        let parts = MessageParts {
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 1,
+            born_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            properties: "KEYS\u{1}a b c\u{2}",
+            appended_properties: &[],
+            body: &[0; 1_000],
+        };
+        for _ in 0..4_000 {
+            batch.push_message(&queue, &parts).unwrap();
+        }
+        assert!(batch.bytes.capacity() > 4 << 20);
+        let batch = Receipt::new(batch, 0, 0).into_batch();
+        assert!(batch.is_empty() && batch.bytes.capacity() <= KEPT_BYTES);
+        assert!(batch.messages.capacity() <= KEPT_MESSAGES);
+        assert!(batch.keys.capacity() <= KEPT_KEYS);
     }
 }

@@ -104,7 +104,8 @@ impl Store {
         self.put_topic(name, config, 0, 0, now_ms)
     }
 
-    /// Changes a topic's settings. Gives the position to wait for.
+    /// Changes a topic's settings. Gives the position to wait for, also if nothing is to change:
+    /// what made the topic so may not be durable yet.
     pub fn update_topic(
         &self,
         name: &str,
@@ -115,7 +116,7 @@ impl Store {
         let topic = self.topic(name);
         let topic = topic.ok_or_else(|| StoreError::NoSuchTopic { name: name.to_owned() })?;
         if topic.config() == config {
-            return Ok(0);
+            return Ok(self.log.appended());
         }
         self.put_topic(name, config, topic.id(), topic.queues().len(), now_ms)
     }
@@ -162,9 +163,23 @@ impl Store {
         self.tables.groups.all()
     }
 
+    /// Makes a group unless there is one, whose settings stay. `config` is the protocol's JSON.
+    /// Gives the position to wait for: one that was there may not be durable yet.
+    pub fn create_group(&self, name: &str, config: &str, now_ms: i64) -> Result<u64, StoreError> {
+        let _admin = self.admin.lock();
+        if self.group(name).is_some() {
+            return Ok(self.log.appended());
+        }
+        self.write_group(name, config, now_ms)
+    }
+
     /// Makes or changes a group; `config` is the protocol's JSON. Gives the position to wait for.
     pub fn put_group(&self, name: &str, config: &str, now_ms: i64) -> Result<u64, StoreError> {
         let _admin = self.admin.lock();
+        self.write_group(name, config, now_ms)
+    }
+
+    fn write_group(&self, name: &str, config: &str, now_ms: i64) -> Result<u64, StoreError> {
         let (name, config) = (name.to_owned(), config.to_owned());
         let record = GroupRecord { name, config, ..GroupRecord::default() };
         self.append_state(&State::Group(record), now_ms)

@@ -43,14 +43,6 @@ impl TopicConfig {
             attributes: BTreeMap::new(),
         }
     }
-
-    pub fn is_readable(&self) -> bool {
-        self.perm & 4 != 0
-    }
-
-    pub fn is_writable(&self) -> bool {
-        self.perm & 2 != 0
-    }
 }
 
 /// One topic in one state; a change of its settings makes a new one that shares the queues.

@@ -168,6 +168,28 @@ fn a_topic_is_created_once_and_changed_only_if_it_exists() {
 }
 
 #[test]
+fn what_is_so_already_is_still_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let config = TopicConfig::with_queues(1);
+    let created = store.create_topic("t", &config, 1).unwrap();
+    assert!(store.update_topic("t", &config, 1).unwrap() >= created);
+    let created = store.create_group("g", "{}", 1).unwrap();
+    assert!(store.create_group("g", "{}", 1).unwrap() >= created);
+}
+
+#[test]
+fn a_group_that_an_administrator_made_is_not_replaced_by_an_automatic_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.put_group("g", "{\"retryMaxTimes\":3}", 1).unwrap();
+    store.create_group("g", "{}", 1).unwrap();
+    assert_eq!(store.group("g").unwrap().config(), "{\"retryMaxTimes\":3}");
+    store.create_group("h", "{}", 1).unwrap();
+    assert_eq!(store.group("h").unwrap().config(), "{}");
+}
+
+#[test]
 fn nothing_is_shown_before_it_is_durable_when_flush_is_sync() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Faults::plan([Fault::Flush(3)]);
