@@ -11,6 +11,9 @@ use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::metrics::Registry;
 use rocketkube_service::{logs, shutdown};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// RocketKube broker. Settings: defaults, then the file, then variables `ROCKETKUBE_BROKER_*`, then
 /// flags; later ones win.
 #[derive(Debug, Parser)]
@@ -70,6 +73,8 @@ impl Flags {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Flags::parse().settings()?;
+    // Huge pages would make an idle broker several times as large; it runs where that is refused.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     logs::start(logs::LogFormat::default())?;
     let stop = shutdown::on_signal()?;
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(Registry::default()));

@@ -43,6 +43,9 @@ pub(crate) fn run(args: &DevArgs) -> Result<()> {
     logs::start(LogFormat::Text)?;
     let addresses = Addresses::new(args.host, args.port_offset);
     addresses.check_free()?;
+    // With huge pages every allocator arena costs whole 2 MiB pages for a few KiB, and an idle
+    // broker is several times as large. Where the kernel refuses, it runs as well.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     tokio::runtime::Runtime::new()?.block_on(serve(args, addresses))
 }
 
