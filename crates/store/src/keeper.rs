@@ -31,8 +31,8 @@ use crate::{
 
 /// Entries copied per lock of a queue.
 const STEP: usize = 512;
-/// Priority of the thread: sorting the keys of a segment takes tens of milliseconds of CPU, for
-/// which no send should wait. Appending never waits for this thread.
+/// Priority of the thread: sorting the keys of a segment is CPU work for which no send should
+/// wait. Appends share nothing with it but locks held for one short copy at a time.
 const NICE: i32 = 10;
 /// Ending of the index of a segment that is not sealed.
 pub(crate) const TAIL: &str = "tail";
