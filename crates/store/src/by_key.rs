@@ -40,6 +40,10 @@ pub struct Matches {
 impl Store {
     /// Finds visible messages of a topic by key.
     pub fn find_by_key(&self, query: &KeyQuery<'_>) -> Result<Matches, ReadError> {
+        self.noted(self.search(query))
+    }
+
+    fn search(&self, query: &KeyQuery<'_>) -> Result<Matches, ReadError> {
         let hash = key_hash(topic_hash(query.topic), query.key);
         let mut search =
             Search { store: self, query, matches: Matches::default(), last: None, read: 0 };

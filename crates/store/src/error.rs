@@ -56,7 +56,7 @@ pub enum OpenError {
 pub enum FileError {
     #[error("cannot {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    /// It is made again from the log at the next opening.
+    /// An index is made again from the log, soon or at the next opening; try again.
     #[error("{} is damaged in its {part}", path.display())]
     Damaged { path: PathBuf, part: &'static str },
 }

@@ -244,6 +244,11 @@ impl IndexFile {
         self.times
     }
 
+    /// It cannot be made again.
+    pub(crate) fn without_log(&self) -> FileError {
+        FileError::Damaged { path: self.path.clone(), part: "part of the log" }
+    }
+
     fn damaged(&self, section: Section) -> FileError {
         FileError::Damaged { path: self.path.clone(), part: section.name() }
     }

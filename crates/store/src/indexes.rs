@@ -127,6 +127,21 @@ impl Indexes {
         Ok(Some(file))
     }
 
+    /// The number of the file at `path`, unless it was trimmed.
+    pub(crate) fn number(&self, path: &Path) -> Option<u32> {
+        let (first, covered) = self.covered();
+        let mut numbered = (first..).zip(covered);
+        numbered.find(|(_, covered)| self.path(covered.range.start) == path).map(|(n, _)| n)
+    }
+
+    /// The file was replaced: the next reader maps it anew.
+    pub(crate) fn unmap(&self, number: u32) {
+        let mut files = self.files.lock();
+        if files.known(number).is_some_and(|known| known.map.take().is_some()) {
+            files.mapped -= 1;
+        }
+    }
+
     /// Forgets and deletes files wholly below `start`. Readers that hold one keep it.
     pub(crate) fn remove_below(&self, start: u64) -> Result<(), FileError> {
         let mut gone = Vec::new();

@@ -4,8 +4,9 @@
 //! memory, and the next opening reads the log instead.
 
 use std::{
+    error::Error as _,
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{Receiver, Sender},
@@ -25,7 +26,8 @@ use crate::{
     machine::Dispatcher,
     queue::Queue,
     queue_index::{Entry, Place, Run},
-    snapshot::{Part, Snapshot},
+    repair::Damaged,
+    snapshot::{self, Part, Snapshot},
     tables::Tables,
 };
 
@@ -43,6 +45,8 @@ pub(crate) enum Job {
     Sealed(Range<u64>),
     /// Recovery is over; from now on there are snapshots.
     Opened(Arc<Log<Dispatcher>>),
+    /// An index file was found damaged.
+    Repair,
     Stop,
 }
 
@@ -50,10 +54,19 @@ pub(crate) enum Job {
 pub(crate) struct Keeper {
     tables: Arc<Tables>,
     snapshots: PathBuf,
-    /// Sealed segments whose index could not be written yet, oldest first.
-    waiting: Mutex<Vec<Range<u64>>>,
+    work: Mutex<Work>,
+    damaged: Damaged,
     /// Why the last attempt failed.
     trouble: Mutex<Option<String>>,
+}
+
+/// What is still to be written.
+#[derive(Debug, Default)]
+struct Work {
+    /// Sealed segments whose index could not be written yet, oldest first.
+    waiting: Vec<Range<u64>>,
+    /// Index files were written since the newest snapshot.
+    unsaved: bool,
 }
 
 /// One queue whose entries are being filed.
@@ -66,7 +79,8 @@ struct Filed {
 impl Keeper {
     pub(crate) fn new(tables: &Arc<Tables>, snapshots: PathBuf) -> Self {
         let tables = Arc::clone(tables);
-        Self { tables, snapshots, waiting: Mutex::default(), trouble: Mutex::default() }
+        let (work, damaged, trouble) = (Mutex::default(), Damaged::default(), Mutex::default());
+        Self { tables, snapshots, work, damaged, trouble }
     }
 
     /// Why derived files are not being written, if they are not.
@@ -82,41 +96,71 @@ impl Keeper {
     fn run(&self, jobs: &Receiver<Job>) {
         // Of this thread alone, on Linux. Where it is refused, files are written all the same.
         let _ = rustix::process::setpriority_process(None, NICE);
-        let (mut log, mut unsaved) = (None, false);
+        let mut log = None;
         for job in jobs {
             match job {
-                Job::Sealed(range) => self.waiting.lock().push(range),
+                Job::Sealed(range) => self.work.lock().waiting.push(range),
                 Job::Opened(opened) => log = Some(opened),
+                Job::Repair => {}
                 Job::Stop => return,
             }
-            let kept = self.keep(log.as_deref(), &mut unsaved);
-            *self.trouble.lock() = kept.err().map(|error| error.to_string());
+            // Told by `trouble`; tried again with the next job, and by retention.
+            let _ = self.keep(log.as_deref());
         }
     }
 
+    /// An index file is damaged. True if nobody said so before: then the thread is to be told.
+    pub(crate) fn note_damage(&self, path: &Path) -> bool {
+        self.damaged.note(path)
+    }
+
+    /// Does now what could not be done before.
+    pub(crate) fn catch_up(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
+        self.keep(Some(log))
+    }
+
+    fn keep(&self, log: Option<&Log<Dispatcher>>) -> Result<(), StoreError> {
+        let mut work = self.work.lock();
+        let filed = self.file_waiting(&mut work, log);
+        let repaired = log.map_or(Ok(()), |log| self.damaged.repair(&self.tables, log));
+        let kept = filed.and(repaired.map_err(StoreError::from));
+        *self.trouble.lock() = kept.as_ref().err().map(described);
+        kept
+    }
+
     /// Files what waits and, if there is a log already, takes a snapshot.
-    fn keep(&self, log: Option<&Log<Dispatcher>>, unsaved: &mut bool) -> Result<(), StoreError> {
-        let mut waiting = self.waiting.lock();
-        while let Some(range) = waiting.first().cloned() {
+    fn file_waiting(
+        &self,
+        work: &mut Work,
+        log: Option<&Log<Dispatcher>>,
+    ) -> Result<(), StoreError> {
+        while let Some(range) = work.waiting.first().cloned() {
             if let Some(log) = log {
                 // What is in a file counts as confirmed.
                 log.flush_to(range.end)?;
             }
             self.file(range)?;
-            waiting.remove(0);
-            *unsaved = true;
+            work.waiting.remove(0);
+            work.unsaved = true;
         }
-        if let Some(log) = log.filter(|_| *unsaved) {
+        if let Some(log) = log.filter(|_| work.unsaved) {
             self.snapshot_locked(log)?;
-            *unsaved = false;
+            work.unsaved = false;
         }
         Ok(())
     }
 
-    /// Takes a snapshot as of the end of the newest index file.
-    pub(crate) fn snapshot(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
-        let _order = self.waiting.lock();
-        self.snapshot_locked(log)
+    /// Takes a snapshot as of the end of the newest index file. Where none can be written, the
+    /// old ones go: on a full volume deleting must be possible, and the log alone is enough.
+    pub(crate) fn snapshot_or_none(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
+        let mut work = self.work.lock();
+        match self.snapshot_locked(log) {
+            Err(StoreError::File(_)) => {
+                work.unsaved = true;
+                Ok(snapshot::remove_all(&self.snapshots)?)
+            }
+            taken => taken,
+        }
     }
 
     fn snapshot_locked(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
@@ -129,8 +173,8 @@ impl Keeper {
 
     /// Takes a snapshot as of the end of the log, with an index of what is not sealed.
     pub(crate) fn final_snapshot(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
-        let waiting = self.waiting.lock();
-        if !waiting.is_empty() {
+        let work = self.work.lock();
+        if !work.waiting.is_empty() {
             // Their files are still to be written: the next opening finds them by reading.
             return Ok(());
         }
@@ -187,6 +231,12 @@ impl Keeper {
         }
         (builder, moved)
     }
+}
+
+/// An error with its causes.
+fn described(error: &StoreError) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Copies the queue's entries in memory that lie below `end`; gives the first one's queue offset.

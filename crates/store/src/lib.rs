@@ -32,6 +32,7 @@ mod position;
 mod queue;
 mod queue_index;
 mod read;
+mod repair;
 mod retention;
 mod settings;
 mod snapshot;

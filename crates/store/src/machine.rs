@@ -114,12 +114,7 @@ impl Dispatcher {
         }
         let Some(queue) = self.queue_of(record.topic(), queue_id, item.offset) else { return };
         let indexed = Indexed::of(record.properties());
-        let entry = Entry {
-            physical: item.offset,
-            size: u32::try_from(item.bytes.len()).unwrap_or(u32::MAX),
-            tag: indexed.tag,
-            store_ms: record.store_timestamp(),
-        };
+        let entry = entry_of(item, &record, indexed.tag);
         let topic = topic_hash(record.topic());
         self.keys.clear();
         self.keys.extend(
@@ -165,6 +160,16 @@ impl Dispatcher {
                 self.refused.get_or_insert((item.offset, error));
             }
         }
+    }
+}
+
+/// The queue index's view of a record.
+pub(crate) fn entry_of(item: Item<'_>, record: &RecordView<'_>, tag: i32) -> Entry {
+    Entry {
+        physical: item.offset,
+        size: u32::try_from(item.bytes.len()).unwrap_or(u32::MAX),
+        tag,
+        store_ms: record.store_timestamp(),
     }
 }
 

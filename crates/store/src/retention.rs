@@ -48,7 +48,8 @@ pub struct Retained {
 impl Store {
     /// Deletes what is older than the retention or what a full disk asks for, and decides whether
     /// messages are taken. Waits for flushes: call it from a thread that may block. The segment
-    /// being written is never deleted. `used_percent` measures the volume.
+    /// being written is never deleted. `used_percent` measures the volume. Also writes derived
+    /// files that could not be written before; if they still cannot, that is the error.
     pub fn retain(
         &self,
         now_ms: i64,
@@ -73,6 +74,8 @@ impl Store {
         }
         let full = if done.used_percent >= policy.refuse_percent { done.used_percent } else { 0 };
         self.full_percent.store(full, Ordering::Relaxed);
+        // After deleting, which may have made the room that was missing.
+        self.keeper.catch_up(&self.log)?;
         Ok(done)
     }
 
@@ -84,7 +87,7 @@ impl Store {
         };
         self.log.flush_to(end)?;
         // First, so that no usable snapshot names an index file that is gone.
-        self.keeper.snapshot(&self.log)?;
+        self.keeper.snapshot_or_none(&self.log)?;
         self.log.trim(new_start)?;
         self.tables.indexes.remove_below(new_start)?;
         Ok(())

@@ -170,6 +170,11 @@ impl Snapshot {
     }
 }
 
+/// Without a snapshot the next opening reads the whole log.
+pub(crate) fn remove_all(dir: &Path) -> Result<(), FileError> {
+    files::list(dir, ENDING)?.iter().try_for_each(|path| files::remove(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

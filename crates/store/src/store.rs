@@ -14,9 +14,9 @@ use rocketkube_log::{FileRange, Log};
 use crate::{
     batch::{Batch, Receipt},
     by_time::Boundary,
-    error::{OpenError, ReadError, StoreError},
+    error::{FileError, OpenError, ReadError, StoreError},
     groups::Group,
-    keeper::{Keeper, KeeperThread},
+    keeper::{Job, Keeper, KeeperThread},
     machine::Dispatcher,
     offsets::Committed,
     opening::{self, Opening},
@@ -248,7 +248,7 @@ impl Store {
         limits: Limits,
         filter: &dyn Fn(i64) -> bool,
     ) -> Result<Read, ReadError> {
-        self.tables.read(queue, from, limits, filter)
+        self.noted(self.tables.read(queue, from, limits, filter))
     }
 
     /// Finds a queue offset by store time, among what is confirmed.
@@ -258,14 +258,25 @@ impl Store {
         time_ms: i64,
         boundary: Boundary,
     ) -> Result<QueueOffset, ReadError> {
-        self.tables.offset_by_time(queue, time_ms, boundary)
+        self.noted(self.tables.offset_by_time(queue, time_ms, boundary))
     }
 
     /// When the message at a queue offset was stored; `None` if it is not retained or visible.
     pub fn store_time(&self, queue: &Queue, at: QueueOffset) -> Result<Option<i64>, ReadError> {
         let bounds = queue.bounds();
         let shown = (bounds.min..bounds.max).contains(&at);
-        if shown { self.tables.store_ms(queue, at) } else { Ok(None) }
+        if shown { self.noted(self.tables.store_ms(queue, at)) } else { Ok(None) }
+    }
+
+    /// Has an index file made again that a read found damaged. Until that is done, reads that
+    /// need it fail; they can be tried again.
+    pub(crate) fn noted<T>(&self, result: Result<T, ReadError>) -> Result<T, ReadError> {
+        if let Err(ReadError::Index(FileError::Damaged { path, .. })) = &result
+            && self.keeper.note_damage(path)
+        {
+            let _ = self.keeper_thread.lock().jobs.send(Job::Repair);
+        }
+        result
     }
 
     /// Appends the bytes of an extent to `out`.

@@ -4,17 +4,23 @@
 
 mod common;
 
-use std::{fs, path::Path, time::Duration};
+use std::{cell::Cell, fs, path::Path, time::Duration};
 
 use common::{bodies, open, open_with, options, parts, queue, send, topic};
 use rocketkube_log::{Fault, Faults};
 use rocketkube_store::{
-    AppendError, Batch, KeyQuery, Options, QueueOffset, Retention, Store, StoreError,
+    AppendError, Batch, FileError, KeyQuery, Options, QueueOffset, ReadError, Retention, Store,
+    StoreError,
 };
 
 /// Messages of about 1 KiB until some segments are sealed.
 fn fill(store: &Store, messages: u64) {
-    let queue = topic(store, "t", 1);
+    topic(store, "t", 1);
+    fill_queue(store, messages);
+}
+
+fn fill_queue(store: &Store, messages: u64) {
+    let queue = queue(store, "t", 0);
     for n in 0..messages {
         send(store, &queue, &[n.to_le_bytes()[0]; 1_000], &format!("KEYS\u{1}k{n}\u{2}"), 1);
     }
@@ -104,6 +110,105 @@ fn damaged_or_missing_derived_files_only_cost_time() {
             store.close(2).unwrap();
         }
     }
+}
+
+/// Flips a bit in the section whose place is at byte `word` of the header.
+fn flip(path: &Path, word: usize) -> Vec<u8> {
+    let sound = fs::read(path).unwrap();
+    let at = u64::from_le_bytes(sound[word..word + 8].try_into().unwrap());
+    let mut damaged = sound.clone();
+    damaged[usize::try_from(at).unwrap() + 5] ^= 4;
+    fs::write(path, damaged).unwrap();
+    sound
+}
+
+#[test]
+fn an_index_that_is_found_damaged_is_made_again_from_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    store.close(2).unwrap();
+    drop(store);
+    let files = derived(dir.path(), "index", "idx");
+    let entries = flip(&files[0], 88);
+    let keys = flip(&files[1], 112);
+    let (store, opening) = open_with(options(dir.path()));
+    assert_eq!(opening.log.items, 0, "opening reads neither section");
+    let failed = store.read(&queue(&store, "t", 0), QueueOffset(0), common::ANY, &|_| true);
+    assert!(matches!(failed, Err(ReadError::Index(FileError::Damaged { .. }))), "{failed:?}");
+    let stored = 0..=i64::MAX;
+    let query = KeyQuery { topic: "t", key: "k0", unique_only: false, stored, max_messages: 9 };
+    store.find_by_key(&query).unwrap_err();
+    store.retain(1, &|| 10).unwrap();
+    check(&store, 300);
+    assert_eq!(store.trouble(), None);
+    assert!(fs::read(&files[0]).unwrap() == entries && fs::read(&files[1]).unwrap() == keys);
+}
+
+#[test]
+fn the_keeper_repairs_without_being_asked_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    store.close(2).unwrap();
+    drop(store);
+    let file = derived(dir.path(), "index", "idx").remove(0);
+    let sound = flip(&file, 88);
+    let store = open(dir.path());
+    store.read(&queue(&store, "t", 0), QueueOffset(0), common::ANY, &|_| true).unwrap_err();
+    // Waits for what the keeper's thread was told.
+    store.close(2).unwrap();
+    drop(store);
+    assert!(fs::read(&file).unwrap() == sound);
+    check(&open(dir.path()), 300);
+}
+
+/// Nothing can be written to `path` until the returned directory is removed.
+fn obstruct(path: &Path) -> std::path::PathBuf {
+    let unfinished = path.with_extension("tmp");
+    fs::create_dir(&unfinished).unwrap();
+    unfinished
+}
+
+#[test]
+fn retention_frees_space_even_if_no_snapshot_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    store.close(2).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    let newest = fs::read(derived(dir.path(), "index", "idx").pop().unwrap()).unwrap();
+    let end = u64::from_le_bytes(newest[16..24].try_into().unwrap());
+    let in_the_way = obstruct(&dir.path().join(format!("snapshot/{end:020}.snap")));
+    let used_percent = Cell::new(86);
+    store.retain(1, &|| used_percent.replace(10)).unwrap_err();
+    assert!(store.start().0 > 0);
+    let bounds = queue(&store, "t", 0).bounds();
+    assert!(bounds.min.0 > 0);
+    fs::remove_dir(&in_the_way).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(queue(&store, "t", 0).bounds(), bounds);
+}
+
+#[test]
+fn retention_tries_again_to_write_an_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    topic(&store, "t", 1);
+    let in_the_way = obstruct(&dir.path().join(format!("index/{:020}.idx", 0)));
+    fill_queue(&store, 300);
+    // The keeper's thread has it once this fails.
+    while store.retain(1, &|| 10).is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(store.trouble().unwrap().contains(".tmp"));
+    fs::remove_dir(&in_the_way).unwrap();
+    store.retain(1, &|| 10).unwrap();
+    assert_eq!(store.trouble(), None);
+    assert!(!derived(dir.path(), "index", "idx").is_empty());
+    check(&store, 300);
 }
 
 #[test]
