@@ -65,7 +65,7 @@ impl Arrivals {
     /// From now on arrivals in the queue are told. Messages already there are not, unless they
     /// are not visible yet: look at the queue after this call.
     pub(crate) fn watch(&self, queue: &Arc<Queue>) {
-        queue.set_watched(true);
+        queue.set_watched();
         self.announce_rest(queue, self.shore.confirmed());
         self.confirmed();
     }

@@ -34,7 +34,6 @@ mod queue_index;
 mod read;
 mod repair;
 mod retention;
-mod settings;
 mod snapshot;
 mod state;
 mod store;

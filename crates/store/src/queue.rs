@@ -151,8 +151,8 @@ impl Queue {
         self.watched.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_watched(&self, watched: bool) {
-        self.watched.store(watched, Ordering::Release);
+    pub(crate) fn set_watched(&self) {
+        self.watched.store(true, Ordering::Release);
     }
 
     /// Claims the one announcement a queue may have waiting; false if there is one.

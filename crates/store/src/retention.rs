@@ -114,11 +114,8 @@ impl Store {
         let topics = topics.filter(|topic| topic.position() < new_start);
         let groups = tables.groups.all().into_iter();
         let groups = groups.filter(|group| group.position() < new_start);
-        let settings = tables.settings.all().into_iter();
-        let settings = settings.filter(|(_, position)| *position < new_start);
         let mut live: Vec<State> = topics.map(|topic| State::Topic(topic.record())).collect();
         live.extend(groups.map(|group| State::Group(group.record())));
-        live.extend(settings.map(|(record, _)| State::Setting(record)));
         live.extend(tables.offsets.carried(new_start).into_iter().map(State::Offsets));
         live.extend(self.ends_below(new_start).into_iter().map(State::QueueEnds));
         live

@@ -13,7 +13,7 @@ use crate::{
     error::FileError,
     files,
     queue_index::Entries,
-    state::{GroupRecord, SettingRecord, TopicCommits, TopicRecord},
+    state::{GroupRecord, TopicCommits, TopicRecord},
     tables::Tables,
 };
 
@@ -38,14 +38,6 @@ pub(crate) struct TopicState {
 pub(crate) struct GroupState {
     #[prost(message, required, tag = "1")]
     pub(crate) record: GroupRecord,
-    #[prost(uint64, tag = "2")]
-    pub(crate) position: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct SettingState {
-    #[prost(message, required, tag = "1")]
-    pub(crate) record: SettingRecord,
     #[prost(uint64, tag = "2")]
     pub(crate) position: u64,
 }
@@ -82,8 +74,6 @@ pub(crate) struct Snapshot {
     pub(crate) groups: Vec<GroupState>,
     #[prost(message, repeated, tag = "8")]
     pub(crate) commits: Vec<TopicCommits>,
-    #[prost(message, repeated, tag = "9")]
-    pub(crate) settings: Vec<SettingState>,
 }
 
 impl Snapshot {
@@ -101,7 +91,6 @@ impl Snapshot {
         });
         let groups = tables.groups.all().into_iter();
         let groups = groups.map(|g| GroupState { record: g.record(), position: g.position() });
-        let settings = tables.settings.all().into_iter();
         Self {
             position,
             start,
@@ -111,9 +100,6 @@ impl Snapshot {
             topics: topics.collect(),
             groups: groups.collect(),
             commits: tables.offsets.capture(),
-            settings: settings
-                .map(|(record, position)| SettingState { record, position })
-                .collect(),
         }
     }
 
@@ -161,9 +147,6 @@ impl Snapshot {
         }
         for state in &self.groups {
             tables.groups.apply(state.record.clone(), state.position);
-        }
-        for state in &self.settings {
-            tables.settings.apply(state.record.clone(), state.position);
         }
         let commits = self.commits.clone();
         tables.offsets.apply(&crate::state::OffsetsRecord { commits, carried_below: 0 }, 0);

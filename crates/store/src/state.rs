@@ -29,7 +29,6 @@ pub(crate) enum Kind {
     Offsets = 3,
     Trim = 4,
     QueueEnds = 5,
-    Setting = 6,
 }
 
 /// A topic was made, changed or deleted.
@@ -128,16 +127,6 @@ pub(crate) struct TopicEnds {
     pub(crate) ends: Vec<u64>,
 }
 
-/// One broker-wide value by name.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct SettingRecord {
-    #[prost(string, tag = "1")]
-    pub(crate) name: String,
-    /// Empty: removed.
-    #[prost(string, tag = "2")]
-    pub(crate) value: String,
-}
-
 /// One state record, decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum State {
@@ -146,7 +135,6 @@ pub(crate) enum State {
     Offsets(OffsetsRecord),
     Trim(TrimRecord),
     QueueEnds(QueueEndsRecord),
-    Setting(SettingRecord),
 }
 
 /// Why a state record cannot be applied.
@@ -169,7 +157,6 @@ impl State {
             Self::Offsets(_) => Kind::Offsets,
             Self::Trim(_) => Kind::Trim,
             Self::QueueEnds(_) => Kind::QueueEnds,
-            Self::Setting(_) => Kind::Setting,
         }
     }
 
@@ -180,7 +167,6 @@ impl State {
             Self::Offsets(record) => record.encoded_len(),
             Self::Trim(record) => record.encoded_len(),
             Self::QueueEnds(record) => record.encoded_len(),
-            Self::Setting(record) => record.encoded_len(),
         }
     }
 
@@ -198,7 +184,6 @@ impl State {
             Self::Offsets(record) => record.encode_raw(out),
             Self::Trim(record) => record.encode_raw(out),
             Self::QueueEnds(record) => record.encode_raw(out),
-            Self::Setting(record) => record.encode_raw(out),
         }
     }
 
@@ -218,7 +203,6 @@ impl State {
             k if k == Kind::Offsets as u16 => OffsetsRecord::decode(body).map(Self::Offsets),
             k if k == Kind::Trim as u16 => TrimRecord::decode(body).map(Self::Trim),
             k if k == Kind::QueueEnds as u16 => QueueEndsRecord::decode(body).map(Self::QueueEnds),
-            k if k == Kind::Setting as u16 => SettingRecord::decode(body).map(Self::Setting),
             _ => return Err(StateError::UnknownKind { kind, version }),
         };
         decoded.map_err(|error| StateError::Malformed {

@@ -25,7 +25,7 @@ use crate::{
     queue::Queue,
     read::{Extent, Limits, Read},
     retention::Retention,
-    state::{GroupRecord, SettingRecord, State, TopicRecord},
+    state::{GroupRecord, State, TopicRecord},
     tables::Tables,
     topics::{MAX_QUEUES, Topic, TopicConfig, record_of},
 };
@@ -36,7 +36,7 @@ use crate::{
 pub struct Store {
     pub(crate) tables: Arc<Tables>,
     pub(crate) log: Arc<Log<Dispatcher>>,
-    /// Taken by whoever changes topics, groups or settings, so that what was decided from their
+    /// Taken by whoever changes topics or groups, so that what was decided from their
     /// state is still true when the record is appended. Order: before any other lock.
     pub(crate) admin: Mutex<()>,
     /// Time of the last flush of commits; held while they are appended, which keeps their order.
@@ -152,7 +152,7 @@ impl Store {
         self.append_reserved(batch, now_ms)
     }
 
-    // Consumer groups and settings.
+    // Consumer groups.
 
     pub fn group(&self, name: &str) -> Option<Arc<Group>> {
         self.tables.groups.get(name)
@@ -199,18 +199,6 @@ impl Store {
         let name = name.to_owned();
         let record = GroupRecord { name, deleted: true, clean_offsets, config: String::new() };
         self.append_state(&State::Group(record), now_ms)
-    }
-
-    /// A broker-wide value.
-    pub fn setting(&self, name: &str) -> Option<String> {
-        self.tables.settings.get(name)
-    }
-
-    /// Sets a broker-wide value; an empty one removes it. Gives the position to wait for.
-    pub fn put_setting(&self, name: &str, value: &str, now_ms: i64) -> Result<u64, StoreError> {
-        let _admin = self.admin.lock();
-        let record = SettingRecord { name: name.to_owned(), value: value.to_owned() };
-        self.append_state(&State::Setting(record), now_ms)
     }
 
     fn append_state(&self, state: &State, now_ms: i64) -> Result<u64, StoreError> {
@@ -316,11 +304,6 @@ impl Store {
     /// Look at the queue after this call: those already visible are not told.
     pub fn watch(&self, queue: &Arc<Queue>) {
         self.tables.arrivals.watch(queue);
-    }
-
-    /// Ends [`Store::watch`]; a call that is under way may still come.
-    pub fn unwatch(&self, queue: &Queue) {
-        queue.set_watched(false);
     }
 
     // Committed offsets.

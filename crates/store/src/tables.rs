@@ -10,7 +10,6 @@ use crate::{
     key_index::RecentKeys,
     offsets::Offsets,
     queue::Shore,
-    settings::Settings,
     state::{QueueEndsRecord, State, TopicRecord},
     topics::Topics,
 };
@@ -22,7 +21,6 @@ pub(crate) struct Tables {
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
-    pub(crate) settings: Settings,
     pub(crate) keys: RecentKeys,
     pub(crate) indexes: Indexes,
     pub(crate) arrivals: Arrivals,
@@ -35,7 +33,6 @@ impl Tables {
             topics: Topics::new(shore),
             groups: Groups::default(),
             offsets: Offsets::default(),
-            settings: Settings::default(),
             keys: RecentKeys::default(),
             indexes: Indexes::new(dir),
             arrivals: Arrivals::new(shore, on_arrival),
@@ -58,7 +55,6 @@ impl Tables {
                 self.shore.floor.raise(record.start, self.indexes.first_above(record.start));
             }
             State::QueueEnds(record) => self.apply_ends(&record, position),
-            State::Setting(record) => self.settings.apply(record, position),
         }
     }
 
