@@ -22,7 +22,7 @@ use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::producers::Producers;
 use crate::registration::Changes;
-use crate::wake::{Confirmations, Parked};
+use crate::wake::{Confirmations, Parked, queue_key};
 
 /// What all connections of a broker share.
 pub(crate) struct Broker {
@@ -132,9 +132,14 @@ impl Broker {
     }
 
     pub(crate) fn remove_topic(&self, name: &str) -> Result<u64, StoreError> {
+        let topic = self.store.topic(name);
         let end = self.store.delete_topic(name, self.now_ms())?;
         self.changed();
         self.changes.everything();
+        // Whoever waits for messages of it will never get any.
+        for queue in topic.iter().flat_map(|topic| topic.queues()) {
+            self.parked.arrived(queue_key(queue));
+        }
         Ok(end)
     }
 
@@ -153,6 +158,11 @@ impl Broker {
         exists.then(|| SubscriptionGroupConfig { group_name, ..SubscriptionGroupConfig::default() })
     }
 
+    /// Whether a group was made, by whomever, or belongs to the system.
+    pub(crate) fn has_group(&self, name: &str) -> bool {
+        self.store.group(name).is_some() || names::is_system_group(name)
+    }
+
     pub(crate) fn put_group(&self, config: &SubscriptionGroupConfig) -> Result<u64, StoreError> {
         let json = String::from_utf8_lossy(&config.encode()).into_owned();
         let end = self.store.put_group(&config.group_name, &json, self.now_ms())?;
@@ -164,7 +174,7 @@ impl Broker {
     /// heartbeat of a consumer does. Gives the position to wait for; `None` if there is no group.
     pub(crate) fn ensure_group(&self, name: &str) -> Result<Option<u64>, StoreError> {
         let Some(config) = self.group(name) else { return Ok(None) };
-        let mut end = 0;
+        let mut end = self.store.end().0;
         if self.store.group(name).is_none() && !names::is_system_group(name) {
             end = self.put_group(&config)?;
         }
@@ -174,6 +184,12 @@ impl Broker {
             end = end.max(self.make_topic(&retry, &TopicConfig::with_queues(queues))?);
         }
         Ok(Some(end))
+    }
+
+    pub(crate) fn remove_group(&self, name: &str, clean: bool) -> Result<u64, StoreError> {
+        let end = self.store.delete_group(name, clean, self.now_ms())?;
+        self.changed();
+        Ok(end)
     }
 
     fn changed(&self) {

@@ -83,6 +83,7 @@ impl Session {
         out: &mut Output,
     ) {
         let deferred = self.deferred.get_or_insert_default();
+        out.owe(bytes.len());
         deferred.answers.push_back((position, bytes));
         deferred.promise.get_or_insert_with(|| self.peer.defer());
         broker.confirmations.wait(position, Arc::clone(&self.peer));
@@ -94,6 +95,7 @@ impl Session {
     pub(crate) fn release(&mut self, confirmed: u64, out: &mut Output) {
         let Some(deferred) = &mut self.deferred else { return };
         while let Some((_, bytes)) = deferred.answers.pop_front_if(|(end, _)| *end <= confirmed) {
+            out.settle(bytes.len());
             out.buffer().extend_from_slice(&bytes);
         }
         if deferred.answers.is_empty() {

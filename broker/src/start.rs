@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::broker::{Broker, Parts, now_ms};
 use crate::config::{Config, ConfigError, FlushMode};
+use crate::handler::pull::UNSENT_MAX;
 use crate::metrics::{self, Metrics};
 use crate::registration::keep_registered;
 use crate::topics;
@@ -112,6 +113,10 @@ impl Running {
             }
         }
         self.health.set_ready(false);
+        if self.broker.store.has_failed() {
+            // Nothing that waits can be answered any more, and nothing new may be taken.
+            return Err(BrokerError::LogFailed);
+        }
         while let Some(ended) = self.registrations.join_next().await {
             ended?;
         }
@@ -202,7 +207,11 @@ fn bind(
     listen: SocketAddr,
     end: CancellationToken,
 ) -> Result<Server<Broker>, BindError> {
-    let limits = || Limits { connections: broker.config.max_connections, ..Limits::default() };
+    let limits = || Limits {
+        connections: broker.config.max_connections,
+        unsent: UNSENT_MAX as usize,
+        ..Limits::default()
+    };
     if broker.config.vip
         && let Some(port) = listen.port().checked_sub(VIP_DISTANCE)
     {
@@ -246,15 +255,19 @@ fn register_gauges(broker: &Arc<Broker>, registry: &Registry) {
 async fn tick(broker: Arc<Broker>, end: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_written = true;
     loop {
         tokio::select! {
             () = end.cancelled() => return,
             _ = ticks.tick() => {} // Cancel-safe: the next one comes anyway.
         }
         broker.parked.expire(broker.now_ms());
-        if let Err(error) = broker.store.flush_commits(broker.now_ms()) {
-            warn!(error = %chain(&error), "committed offsets not written");
+        // Said once per trouble, not ten times a second.
+        let written = broker.store.flush_commits(broker.now_ms());
+        if let (Err(error), true) = (&written, was_written) {
+            warn!(error = %chain(error), "committed offsets not written, trying again");
         }
+        was_written = written.is_ok();
     }
 }
 

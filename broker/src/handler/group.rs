@@ -55,7 +55,8 @@ pub(crate) fn delete(broker: &Broker, request: &Request<'_>) -> Result<Reply, Ad
     names::check_group(group)?;
     let clean_offsets = header.clean_offset.unwrap_or_default();
     if broker.store.group(group).is_none() && !clean_offsets {
-        return Ok(Reply::done());
+        // Whoever deleted it may still wait for the disk.
+        return Ok(Reply::after(broker.store.end().0));
     }
-    Ok(Reply::after(broker.store.delete_group(group, clean_offsets, broker.now_ms())?))
+    Ok(Reply::after(broker.remove_group(group, clean_offsets)?))
 }

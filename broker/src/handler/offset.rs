@@ -39,7 +39,7 @@ pub(crate) fn query(broker: &Broker, request: &Request<'_>) -> Result<Reply, Adm
 pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Result<Reply, AdminError> {
     let header: UpdateConsumerOffset<'_> = request.header()?;
     let group = header.consumer_group.as_ref();
-    if broker.group(group).is_none() {
+    if !broker.has_group(group) {
         return Err(AdminError::NoSuchGroup { group: group.to_owned() });
     }
     let queue = existing(broker, &header.topic, header.queue_id)?;

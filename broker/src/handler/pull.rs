@@ -28,6 +28,11 @@ const MAX_MESSAGES: usize = 1_024;
 const DEFAULT_BYTES: u64 = 256 << 10;
 /// Most bytes of one answer, but for a single longer message.
 const MAX_BYTES: u64 = 4 << 20;
+/// Most pulls that one connection may have parked.
+const MAX_PARKED: usize = 16_384;
+/// Bytes of answers a client may leave untaken before nothing more is done for it: neither are its
+/// requests read, nor its parked pulls resumed.
+pub(crate) const UNSENT_MAX: u32 = 4 << 20;
 /// From this length on, a run of the log is sent from the file instead of being copied: below it
 /// the second system call costs more than the copy.
 const SENDFILE_MIN: u32 = 16 << 10;
@@ -61,8 +66,11 @@ pub(crate) fn pull(
 ) -> Result<(), PullError> {
     let header: PullMessage<'_> = request.header()?;
     let pull = check(broker, &header, Answer::to(request))?;
+    // Progress of a group that nobody made, or behind the end, is nobody's progress.
     if header.sys_flag & pull_flag::COMMIT_OFFSET != 0
         && let Ok(offset) = u64::try_from(header.commit_offset)
+        && offset <= pull.queue.max().0
+        && broker.has_group(&header.consumer_group)
     {
         let queue = pull.queue.id();
         broker.store.commit(&header.consumer_group, &header.topic, queue, QueueOffset(offset));
@@ -141,11 +149,14 @@ fn subscription(
     broker.consumers.with_group(&header.consumer_group, look).ok_or(PullError::NobodyInGroup)?
 }
 
-/// Looks again at every parked pull of a woken connection.
+/// Looks again at the parked pulls of a woken connection that have something to look at.
 pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
     let now_ms = broker.now_ms();
     for parked in std::mem::take(&mut session.parked) {
-        if parked.cold.as_ref().is_some_and(|cold| !cold.is_done()) {
+        // One message can be what thousands of pulls waited for: the rest follows when the client
+        // has taken these answers.
+        let is_full = out.unsent() >= u64::from(UNSENT_MAX);
+        if is_full || !(parked.is_ripe(now_ms) || broker.is_stopping()) {
             session.parked.push(parked);
             continue;
         }
@@ -154,6 +165,25 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
         if let Err(refusal) = serve_or_park(broker, session, parked, may_wait, out) {
             answer.refuse(out.buffer(), &refusal);
         }
+    }
+    if out.unsent() >= u64::from(UNSENT_MAX) {
+        // Heard when there is room again.
+        session.peer.wake();
+    }
+    let waiting = session.parked.iter().filter(|parked| parked.cold.is_none());
+    if let Some(next) = waiting.map(|parked| parked.deadline_ms).min() {
+        broker.parked.wake_at(session.peer.id(), next, Arc::clone(&session.peer));
+    }
+}
+
+impl ParkedPull {
+    /// Whether a look at the queue can end the wait.
+    fn is_ripe(&self, now_ms: i64) -> bool {
+        if let Some(cold) = &self.cold {
+            return cold.is_done();
+        }
+        let queue = &self.pull.queue;
+        self.deadline_ms <= now_ms || queue.is_closed() || queue.max().wire() > self.pull.from
     }
 }
 
@@ -166,9 +196,14 @@ fn serve_or_park(
     may_wait: bool,
     out: &mut Output,
 ) -> Result<(), PullError> {
-    let may_wait = may_wait && !broker.is_stopping();
+    // A client that parks more than it can have queues is answered with what there is.
+    let may_wait = may_wait && !broker.is_stopping() && session.parked.len() < MAX_PARKED;
+    let warmed = parked.cold.take().is_some();
     loop {
         let pull = &mut parked.pull;
+        if pull.queue.is_closed() {
+            return Err(PullError::NoSuchTopic { topic: pull.queue.topic().to_owned() });
+        }
         let read = read(broker, pull)?;
         match read.status {
             Status::EndOfQueue | Status::EmptyQueue if may_wait => {}
@@ -176,7 +211,7 @@ fn serve_or_park(
             // end the answer says where to go on, so that nobody's scan holds up the connection.
             Status::NoMatch if may_wait && read.next == read.max => pull.from = read.next.wire(),
             Status::Found => {
-                if answer_found(broker, pull, &read, parked.cold.is_some(), out)? == Served::Cold {
+                if answer_found(broker, pull, &read, warmed, out)? == Served::Cold {
                     let peer = Arc::clone(&session.peer);
                     parked.cold = Some(ColdRead::start(broker, read.extents, peer));
                     session.parked.push(parked);

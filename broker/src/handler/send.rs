@@ -28,6 +28,10 @@ use crate::topics;
 /// that a batch stays well under the log's limit for one frame.
 const STAGED_MAX: usize = 1 << 20;
 
+/// Most bytes of records that the log takes as one frame, which is what makes a batch whole or absent
+/// after a crash.
+const FRAME_MAX: usize = 4 << 20;
+
 /// Properties that only a broker sets. A message that was consumed and is sent again still has
 /// what the first broker added.
 const BROKER_PROPERTIES: [&str; 4] =
@@ -62,12 +66,15 @@ pub(crate) fn stage(
     let header: SendMessage<'_> = request.header()?;
     let topic = writable_topic(broker, &header)?;
     let queue = choose_queue(broker, &topic, header.queue_id)?;
-    if session.sends().batch.len() + request.body.len() > STAGED_MAX {
-        append_staged(broker, session, out);
-    }
     let properties = Properties(header.properties.as_deref().unwrap_or_default());
     let is_batch =
         request.code == RequestCode::SEND_BATCH_MESSAGE || header.batch.unwrap_or_default();
+    // A batch of small messages grows several times when they become records: it goes alone, so that
+    // its size is nobody else's.
+    let staged = session.sends().batch.len();
+    if is_batch || staged + request.body.len() > STAGED_MAX {
+        append_staged(broker, session, out);
+    }
     let first = session.sends().batch.messages();
     let unique_id = if is_batch {
         stage_batch(broker, session, queue, &header, request.body)?;
@@ -171,13 +178,16 @@ fn stage_batch(
     }
     let messages = batch::Batch::parse(body)?;
     let before = session.sends().batch.checkpoint();
-    let result = messages.iter().try_for_each(|message| {
+    let mut result = messages.iter().try_for_each(|message| {
         let known = check_properties(message.properties)?;
         if known.transaction {
             return Err(illegal("a transactional message cannot be in a batch"));
         }
         push(broker, session, queue, header, &known, message.flag, message.body)
     });
+    if result.is_ok() && session.sends().batch.len() > FRAME_MAX {
+        result = Err(illegal("its records are longer than 4 MiB together; send fewer at a time"));
+    }
     if result.is_err() {
         session.sends().batch.roll_back(before);
     }

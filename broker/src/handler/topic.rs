@@ -101,7 +101,8 @@ pub(crate) fn delete(broker: &Broker, request: &Request<'_>) -> Result<Reply, Ad
         return Err(AdminError::SystemTopic { topic: topic.to_owned() });
     }
     if broker.store.topic(topic).is_none() {
-        return Ok(Reply::done());
+        // Whoever deleted it may still wait for the disk.
+        return Ok(Reply::after(broker.store.end().0));
     }
     Ok(Reply::after(broker.remove_topic(topic)?))
 }

@@ -176,8 +176,14 @@ impl<S: Service> Connection<S> {
         Ok((received || sent || (was_stalled && !self.stalled), end))
     }
 
+    /// Whether more answers would only pile up. The session is not told of wakes meanwhile.
+    fn takes_too_little(&self, work: &Work) -> bool {
+        work.output.unsent() >= self.shared.limits.unsent as u64
+    }
+
     fn collect(&mut self, work: &mut Work) -> Result<End, CloseReason> {
-        let (end, woken) = self.peer.collect(&mut work.output);
+        let deaf = self.takes_too_little(work);
+        let (end, woken) = self.peer.collect(&mut work.output, deaf);
         if let End::Close(reason) = end {
             return Err(reason);
         }
@@ -189,7 +195,7 @@ impl<S: Service> Connection<S> {
 
     /// Reads until the socket is empty or there is a batch; `false` if nothing new is known.
     fn receive(&mut self, work: &mut Work, cx: &mut Context<'_>) -> io::Result<bool> {
-        let owes_too_much = work.output.unsent() >= self.shared.limits.unsent as u64;
+        let owes_too_much = work.output.burden() >= self.shared.limits.unsent as u64;
         if self.stage == Stage::HalfClosed || self.stalled || owes_too_much {
             return Ok(false);
         }
@@ -326,7 +332,7 @@ impl<S: Service> Connection<S> {
             work.input.shrink_to_fit();
         }
         if work.output.is_empty() {
-            work.output = Output::default();
+            work.output.free();
         }
         self.peer.unsent_elsewhere.store(work.output.unsent(), Ordering::Relaxed);
         if std::mem::take(&mut self.active) && self.stage != Stage::Lingering {
@@ -335,10 +341,11 @@ impl<S: Service> Connection<S> {
         let ending =
             self.stage == Stage::HalfClosed || (self.stage == Stage::Serving && end == End::Finish);
         let ending = ending && work.output.is_empty();
-        if !(work.input.is_empty() && work.output.is_empty()) {
+        let deaf = self.takes_too_little(&work);
+        if !(work.input.is_empty() && work.output.burden() == 0) {
             self.work = Some(work);
         }
-        self.peer.park(waker, end, ending)
+        self.peer.park(waker, end, ending, deaf)
     }
 
     fn set_deadline(&self, work: &Work) {
@@ -375,7 +382,7 @@ impl Batch<'_> {
         peer: &Peer,
         session: &mut S::Session,
     ) -> Result<bool, CloseReason> {
-        while self.output.unsent() < shared.limits.unsent as u64 {
+        while self.output.burden() < shared.limits.unsent as u64 {
             let rest = &input[self.handled..];
             let size = match frame::split(rest) {
                 Ok(Some(size)) => size,

@@ -21,7 +21,12 @@ pub struct Output {
     files: VecDeque<FileRange>,
     /// Bytes of all `files`.
     file_bytes: u64,
+    /// Bytes of answers that are made but may not leave yet; see [`Output::owe`].
+    owed: u64,
 }
+
+/// Sent bytes are forgotten once they are so many and most of the buffer.
+const COMPACT: usize = 64 << 10;
 
 #[derive(Debug)]
 struct FileRange {
@@ -53,6 +58,22 @@ impl Output {
         self.in_memory() as u64 + self.file_bytes
     }
 
+    /// Counts bytes that somebody keeps for this peer until they may leave: a peer that is owed too
+    /// much is not read from, as one that does not take its answers.
+    pub fn owe(&mut self, bytes: usize) {
+        self.owed += bytes as u64;
+    }
+
+    /// The opposite of [`Output::owe`]: they were appended now, or never will be.
+    pub fn settle(&mut self, bytes: usize) {
+        self.owed = self.owed.saturating_sub(bytes as u64);
+    }
+
+    /// What counts against the limit for a peer: bytes to be sent, and bytes owed.
+    pub(crate) fn burden(&self) -> u64 {
+        self.unsent() + self.owed
+    }
+
     /// Bytes still to be sent that are held in memory.
     pub(crate) fn in_memory(&self) -> usize {
         self.bytes.len() - self.sent
@@ -62,10 +83,16 @@ impl Output {
         self.unsent() == 0
     }
 
+    /// Gives back the memory of an output that is empty.
+    pub(crate) fn free(&mut self) {
+        *self = Self { owed: self.owed, ..Self::default() };
+    }
+
     /// Appends all of `other`, which is empty afterwards.
     pub(crate) fn append(&mut self, other: &mut Self) {
         if self.is_empty() {
-            *self = std::mem::take(other);
+            let owed = self.owed + other.owed;
+            *self = Self { owed, ..std::mem::take(other) };
             return;
         }
         // Nothing sends from a queue that is filled by others, so its `sent` is 0.
@@ -92,12 +119,21 @@ impl Output {
                 Poll::Pending => break,
             }
         }
-        let after = self.unsent();
-        if after == 0 {
+        self.compact();
+        Poll::Ready(Ok(before - self.unsent()))
+    }
+
+    /// Forgets what was sent, so that a peer which is never quite served costs what it is owed and
+    /// not what it was ever sent.
+    fn compact(&mut self) {
+        if self.unsent() == 0 {
             self.bytes.clear();
             self.sent = 0;
+        } else if self.sent >= COMPACT && self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.files.iter_mut().for_each(|range| range.after -= self.sent);
+            self.sent = 0;
         }
-        Poll::Ready(Ok(before - after))
     }
 
     fn poll_send_once(

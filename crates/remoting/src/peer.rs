@@ -302,21 +302,23 @@ impl Peer {
         drop(calls); // wakes the callers, who may want the lock
     }
 
-    /// Moves what is queued to `output`, and says whether the session was woken.
-    pub(crate) fn collect(&self, output: &mut Output) -> (End, bool) {
+    /// Moves what is queued to `output`, and says whether the session was woken; not if `deaf`,
+    /// because the peer does not take the answers it has.
+    pub(crate) fn collect(&self, output: &mut Output, deaf: bool) -> (End, bool) {
         let mut state = self.state.lock();
         state.waker = None;
         if let Some(mut queue) = state.queue.take() {
             output.append(&mut queue);
         }
-        (state.end, std::mem::take(&mut state.woken))
+        let woken = !deaf && std::mem::take(&mut state.woken);
+        (state.end, woken)
     }
 
     /// Leaves a waker for whoever queues something next; `false` if somebody has since `end` was
-    /// collected.
-    pub(crate) fn park(&self, waker: &Waker, end: End, finishing: bool) -> bool {
+    /// collected. `deaf` as in [`Peer::collect`].
+    pub(crate) fn park(&self, waker: &Waker, end: End, finishing: bool, deaf: bool) -> bool {
         let mut state = self.state.lock();
-        if state.queue.is_some() || state.woken || state.end != end {
+        if state.queue.is_some() || (state.woken && !deaf) || state.end != end {
             return false;
         }
         state.finishing = finishing;
