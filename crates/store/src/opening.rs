@@ -4,6 +4,7 @@
 //! again from the log and all derived files are written anew.
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
 };
@@ -20,7 +21,7 @@ use crate::{
     machine::Dispatcher,
     options::Options,
     queue::Shore,
-    queue_index::{Entry, Run},
+    queue_index::{Entry, MIN_RECORD, Run},
     snapshot::Snapshot,
     store::Store,
     tables::Tables,
@@ -79,9 +80,34 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
     if let Some((position, source)) = log.with_machine(Dispatcher::take_refused) {
         return Err(OpenError::State { position, source });
     }
+    for damage in &recovery.damage {
+        skip_lost(&tables, &damage.range);
+    }
     tables.confirm(log.confirmed());
     let opening = Opening { resumed_at: resume, log: recovery };
     Ok((Store::new(tables, log, keeper, thread, options.retention), opening))
+}
+
+/// Damage took messages that consumers may have seen, and nothing says in which queues: each queue
+/// without a message behind it goes on as if all of them had been its own. An offset that was given
+/// out is never given to another message.
+fn skip_lost(tables: &Tables, lost: &Range<u64>) {
+    let most = (lost.end - lost.start) / MIN_RECORD + 1;
+    let topics = tables.topics.all();
+    let queues = topics.iter().flat_map(|topic| topic.queues());
+    let behind: Vec<_> = queues.filter(|queue| queue.entries().is_before(lost.start)).collect();
+    // As holes they also keep the end that was shown; too many would not be worth their memory.
+    let keep_end = most.saturating_mul(behind.len() as u64) <= MOST_HOLES;
+    for queue in behind {
+        let mut entries = queue.entries();
+        let end = entries.end() + most;
+        entries.raise_end(end);
+        if keep_end && entries.end() < end {
+            entries.leave_holes(end, lost.end);
+        }
+        drop(entries);
+        queue.raise_next(end);
+    }
 }
 
 /// The newest snapshot that can be used.
@@ -111,6 +137,9 @@ fn check(tables: &Tables, keeper: &Keeper, snapshot: Snapshot) -> Option<Found> 
     };
     Some(Found { snapshot, indexes, tail })
 }
+
+/// Most entries made for messages that damage took.
+const MOST_HOLES: u64 = 1 << 20;
 
 /// Nothing below is trusted any more: what is left would only be in the way.
 fn remove_derived(tables: &Tables, snapshots: &Path) -> Result<(), FileError> {

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Smallest message record: fixed fields, IPv4 hosts, a topic of one byte, nothing else.
-const MIN_RECORD: u64 = 92;
+pub(crate) const MIN_RECORD: u64 = 92;
 
 /// Where one message is, and what can be decided without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -192,6 +192,18 @@ impl Entries {
         if self.end() < end && self.is_empty() {
             self.first_active = end;
         }
+    }
+
+    /// Fills up to `end` with entries without bytes, for messages lost below `physical`.
+    pub(crate) fn leave_holes(&mut self, end: u64, physical: u64) {
+        let store_ms = self.active.last().map_or(0, |entry| entry.store_ms);
+        // Refused only where the offset is there already.
+        let _ = self.push(end - 1, Entry { physical, size: 0, tag: 0, store_ms });
+    }
+
+    /// Whether every message of the queue lies below a physical offset, as far as memory tells.
+    pub(crate) fn is_before(&self, physical: u64) -> bool {
+        self.active.last().is_none_or(|entry| entry.physical < physical)
     }
 
     /// Copies entries from queue offset `from` on into `into`, or says which file has them.

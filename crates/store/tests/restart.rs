@@ -324,3 +324,37 @@ fn a_full_disk_takes_the_oldest_segments_and_then_refuses_messages_but_not_commi
     store.retain(1, &|| 50).unwrap();
     send(&store, &held, b"x", "", 1);
 }
+
+/// Nothing behind the damage says how far the queue was, but consumers have seen its end.
+#[test]
+fn offsets_of_messages_that_damage_took_are_not_given_out_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let sync = || Options { flush: rocketkube_store::Flush::Sync, ..options(dir.path()) };
+    let (store, _) = open_with(sync());
+    let queue0 = topic(&store, "t", 1);
+    for n in 0..11_u8 {
+        send(&store, &queue0, format!("MARK{n:02}").as_bytes(), "", 1);
+    }
+    while store.confirmed() < store.end().0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(queue0.max(), QueueOffset(11));
+    drop(store);
+    let [segment] = &derived(dir.path(), "log", "seg")[..1] else { panic!("no segment") };
+    let mut bytes = fs::read(segment).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"MARK10").unwrap();
+    bytes[at] ^= 1;
+    fs::write(segment, bytes).unwrap();
+
+    let (store, opening) = open_with(sync());
+    assert_eq!(opening.log.damage.len(), 1, "{opening:?}");
+    let queue0 = queue(&store, "t", 0);
+    assert!(queue0.max() >= QueueOffset(11), "{:?}", queue0.max());
+    let placed = send(&store, &queue0, b"next", "", 2);
+    assert!(placed.queue_offset >= QueueOffset(11), "{placed:?}");
+    while store.confirmed() < store.end().0 {
+        std::thread::yield_now();
+    }
+    let found = bodies(&store, &queue0, 0);
+    assert_eq!((found.len(), &found[10].1[..]), (11, &b"next"[..]));
+}
