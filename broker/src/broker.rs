@@ -11,7 +11,7 @@ use rocketkube_protocol::names;
 use rocketkube_remoting::Peer;
 use rocketkube_store::{Queue, Store, StoreError, TopicConfig};
 use tokio::sync::Semaphore;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::cold::MAX_READS;
 use crate::config::Config;
@@ -21,6 +21,7 @@ use crate::handler::client::notify_members;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::producers::Producers;
+use crate::refusal::chain;
 use crate::registration::Changes;
 use crate::wake::{Confirmations, Parked, queue_key};
 
@@ -46,6 +47,10 @@ pub(crate) struct Broker {
     unique_ids: AtomicU16,
     turn: AtomicU32,
     stopping: AtomicBool,
+    /// The last batch was not stored.
+    refusing: AtomicBool,
+    /// When a line that clients can cause was last written.
+    warned_ms: AtomicI64,
 }
 
 /// What a broker is made of; see [`Broker::new`].
@@ -78,6 +83,8 @@ impl Broker {
             unique_ids: AtomicU16::new(0),
             turn: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
+            refusing: AtomicBool::new(false),
+            warned_ms: AtomicI64::new(0),
         }
     }
 
@@ -85,6 +92,27 @@ impl Broker {
     #[expect(clippy::unused_self, reason = "whoever asks has a broker, and tests may inject one")]
     pub(crate) fn now_ms(&self) -> i64 {
         now_ms()
+    }
+
+    /// A batch was stored.
+    pub(crate) fn takes_messages(&self) {
+        if self.refusing.load(Ordering::Relaxed) && self.refusing.swap(false, Ordering::Relaxed) {
+            info!("messages are stored again");
+        }
+    }
+
+    /// A batch was not stored. Said once, until one is stored again.
+    pub(crate) fn refuses_messages(&self, error: &StoreError) {
+        if !self.refusing.swap(true, Ordering::Relaxed) {
+            warn!(error = chain(error), "messages are refused");
+        }
+    }
+
+    /// Whether a line that clients can cause may be written: one a second.
+    pub(crate) fn may_warn(&self) -> bool {
+        let (now_ms, last_ms) = (self.now_ms(), self.warned_ms.load(Ordering::Relaxed));
+        let (relaxed, due) = (Ordering::Relaxed, now_ms.saturating_sub(last_ms) >= 1_000);
+        due && self.warned_ms.compare_exchange(last_ms, now_ms, relaxed, relaxed).is_ok()
     }
 
     /// A number that goes round, to choose queues in turn.

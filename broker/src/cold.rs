@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rocketkube_remoting::{Deferral, Peer};
+use rocketkube_remoting::Peer;
 use rocketkube_store::Extent;
 use tokio::task::spawn_blocking;
 
@@ -17,18 +17,16 @@ use crate::broker::Broker;
 pub(crate) const MAX_READS: usize = 8;
 
 /// One pull's bytes on their way from the disk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ColdRead {
     done: AtomicBool,
-    /// The answer is owed although the client may have ended its side, or the server may stop.
-    _promise: Deferral,
 }
 
 impl ColdRead {
     /// Reads the extents, then wakes the peer. What cannot be read is met again, and told, by the
     /// pull itself.
     pub(crate) fn start(broker: &Broker, extents: Vec<Extent>, peer: Arc<Peer>) -> Arc<Self> {
-        let read = Arc::new(Self { done: AtomicBool::new(false), _promise: peer.defer() });
+        let read = Arc::new(Self::default());
         let (cold, store) = (Arc::clone(&read), Arc::clone(&broker.store));
         let places = Arc::clone(&broker.cold_reads);
         tokio::spawn(async move {

@@ -75,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
     let config = Flags::parse().settings()?;
     // Huge pages would make an idle broker several times as large; it runs where that is refused.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    logs::start(logs::LogFormat::default())?;
+    let _logs = logs::start(logs::LogFormat::default())?;
     let stop = shutdown::on_signal()?;
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(Registry::default()));
     let listener = http::bind(config.http).await.with_context(|| {

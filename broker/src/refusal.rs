@@ -3,6 +3,7 @@
 //! One enum per request family. Clients retry on some codes and not on others, so each variant
 //! names its code: no wildcard, a new variant has to be thought about.
 
+use std::error::Error;
 use std::fmt;
 
 use rocketkube_protocol::batch::BatchError;
@@ -15,6 +16,17 @@ use rocketkube_store::{AppendError, ReadError, StoreError};
 /// An error that a client is told: a code for programs, its text as remark for people.
 pub(crate) trait Refusal: fmt::Display {
     fn code(&self) -> ResponseCode;
+}
+
+/// A store's error with its causes: the first one alone rarely says what to change.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Why a message was not stored.
@@ -53,7 +65,7 @@ pub(crate) enum SendError {
     Unsupported { feature: &'static str, property: &'static str },
     #[error("the broker is stopping, send to another one")]
     Stopping,
-    #[error(transparent)]
+    #[error("{}", chain(.0))]
     Store(#[from] StoreError),
 }
 
@@ -86,7 +98,7 @@ pub(crate) enum PullError {
     Subscription { reason: &'static str },
     #[error("The broker does not support consumer to filter message by {0}")]
     FilterType(String),
-    #[error(transparent)]
+    #[error("{}", chain(.0))]
     Read(#[from] ReadError),
 }
 
@@ -131,9 +143,9 @@ pub(crate) enum AdminError {
     ForeignClient { client_id: String },
     #[error("the attribute {value} cannot be; write {expected}")]
     Attribute { value: String, expected: &'static str },
-    #[error(transparent)]
+    #[error("{}", chain(.0))]
     Read(#[from] ReadError),
-    #[error(transparent)]
+    #[error("{}", chain(.0))]
     Store(#[from] StoreError),
 }
 

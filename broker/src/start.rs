@@ -19,6 +19,7 @@ use crate::broker::{Broker, Parts, now_ms};
 use crate::config::{Config, ConfigError, FlushMode};
 use crate::handler::pull::UNSENT_MAX;
 use crate::metrics::{self, Metrics};
+use crate::refusal::chain;
 use crate::registration::keep_registered;
 use crate::topics;
 use crate::wake::{Confirmations, Parked, queue_key};
@@ -189,17 +190,6 @@ fn report(opening: &Opening) {
     for damage in damage {
         error!(?damage, "the log is damaged here; everything else is served");
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn bind(

@@ -40,7 +40,7 @@ pub(crate) struct DevArgs {
 }
 
 pub(crate) fn run(args: &DevArgs) -> Result<()> {
-    logs::start(LogFormat::Text)?;
+    let _logs = logs::start(LogFormat::Text)?;
     let addresses = Addresses::new(args.host, args.port_offset);
     addresses.check_free()?;
     // With huge pages every allocator arena costs whole 2 MiB pages for a few KiB, and an idle

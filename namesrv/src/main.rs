@@ -57,7 +57,7 @@ impl Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    logs::start(if args.log_json { LogFormat::Json } else { LogFormat::Text })?;
+    let _logs = logs::start(if args.log_json { LogFormat::Json } else { LogFormat::Text })?;
     let config = args.config()?;
     let shutdown = shutdown::on_signal()?;
     let metrics = Arc::new(Registry::default());

@@ -6,7 +6,7 @@ use rocketkube_log::ReadError as LogReadError;
 use rocketkube_protocol::code::ResponseCode;
 use rocketkube_protocol::header::{PullMessage, pull_flag};
 use rocketkube_protocol::{ExtWriter, Request};
-use rocketkube_remoting::{Output, Peer};
+use rocketkube_remoting::{Deferral, Output, Peer};
 use rocketkube_store::{FileRange, Limits, Queue, QueueOffset, Read, ReadError, Status};
 use tracing::warn;
 
@@ -15,7 +15,7 @@ use crate::broker::Broker;
 use crate::cold::ColdRead;
 use crate::consumers::Group;
 use crate::filter::{self, TagFilter};
-use crate::refusal::PullError;
+use crate::refusal::{PullError, chain};
 use crate::session::Session;
 use crate::topics::PERM_READ;
 use crate::wake::queue_key;
@@ -53,8 +53,10 @@ pub(crate) struct ParkedPull {
     pull: Pull,
     /// When it is answered with what there is.
     deadline_ms: i64,
-    /// Set once its bytes are being read; see [`crate::cold`].
+    /// Set while its bytes are being read; see [`crate::cold`].
     cold: Option<Arc<ColdRead>>,
+    /// The answer is owed, should the client end its side or the server stop meanwhile.
+    promise: Option<Deferral>,
 }
 
 /// Reads messages, or parks the request until there are some.
@@ -78,7 +80,13 @@ pub(crate) fn pull(
     let may_wait = header.sys_flag & pull_flag::SUSPEND != 0;
     let wait_ms = if may_wait { header.suspend_timeout_ms.clamp(0, MAX_SUSPEND_MS) } else { 0 };
     let deadline_ms = broker.now_ms() + wait_ms;
-    serve_or_park(broker, session, ParkedPull { pull, deadline_ms, cold: None }, wait_ms > 0, out)
+    serve_or_park(
+        broker,
+        session,
+        ParkedPull { pull, deadline_ms, cold: None, promise: None },
+        wait_ms > 0,
+        out,
+    )
 }
 
 /// The checks of a pull, in the order of Apache's broker, so that clients meet the same codes.
@@ -176,6 +184,13 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
     }
 }
 
+impl Session {
+    fn park(&mut self, mut parked: ParkedPull) {
+        parked.promise.get_or_insert_with(|| self.peer.defer());
+        self.parked.push(parked);
+    }
+}
+
 impl ParkedPull {
     /// Whether a look at the queue can end the wait.
     fn is_ripe(&self, now_ms: i64) -> bool {
@@ -214,7 +229,7 @@ fn serve_or_park(
                 if answer_found(broker, pull, &read, warmed, out)? == Served::Cold {
                     let peer = Arc::clone(&session.peer);
                     parked.cold = Some(ColdRead::start(broker, read.extents, peer));
-                    session.parked.push(parked);
+                    session.park(parked);
                 }
                 return Ok(());
             }
@@ -229,7 +244,7 @@ fn serve_or_park(
         // A message that became visible before the watch was noted wakes nobody.
         if queue.max().wire() <= parked.pull.from {
             broker.parked.wake_at(connection, parked.deadline_ms, Arc::clone(&session.peer));
-            session.parked.push(parked);
+            session.park(parked);
             return Ok(());
         }
     }
@@ -284,7 +299,10 @@ fn answer_found(
         Err(error) if read.messages == 1 => {
             // Damaged bytes are never served, and must not stop the queue for ever.
             let (topic, queue_id) = (pull.queue.topic(), pull.queue.id());
-            warn!(topic, queue_id, queue_offset = pull.from, %error, "unreadable message skipped");
+            if broker.may_warn() {
+                let (queue_offset, error) = (pull.from, chain(&error));
+                warn!(topic, queue_id, queue_offset, error, "unreadable message skipped");
+            }
             answer_without_messages(pull, read, out);
         }
         // One by one, so that those before and behind the damage are still delivered.

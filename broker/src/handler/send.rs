@@ -172,6 +172,9 @@ fn stage_batch(
     if header.topic.starts_with(names::RETRY_PREFIX) || header.topic.len() > names::MAX_TOPIC {
         return Err(illegal("a retry topic takes no batches"));
     }
+    if header.sys_flag & sys_flag::ROLLBACK != 0 {
+        return Err(illegal("a transactional message cannot be in a batch"));
+    }
     let max_body = broker.config.max_body_size;
     if body.len() > max_body {
         return Err(SendError::Size { max_body });
@@ -272,6 +275,7 @@ pub(crate) fn append_staged(broker: &Broker, session: &mut Session, out: &mut Ou
     let mut staged = std::mem::take(&mut sends.staged);
     match broker.store.append(batch, broker.now_ms()) {
         Ok(receipt) => {
+            broker.takes_messages();
             broker.metrics.stored(receipt.placed.len() as u64, size);
             answer_stored(broker, session, &staged, &receipt, out);
             session.sends().batch = receipt.into_batch();
@@ -279,6 +283,7 @@ pub(crate) fn append_staged(broker: &Broker, session: &mut Session, out: &mut Ou
         // The outcome is unknown, and the client has to know that it is.
         Err(StoreError::Append(AppendError::Failed)) => session.peer.close(),
         Err(error) => {
+            broker.refuses_messages(&error);
             let refusal = SendError::from(error);
             for send in &staged {
                 send.answer.refuse(out.buffer(), &refusal);

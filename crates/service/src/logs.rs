@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -22,24 +23,38 @@ pub enum LogsError {
     AlreadySet,
 }
 
+/// Logging for as long as it is held; dropping it writes what is left.
+#[derive(Debug)]
+#[must_use = "lines are lost once it is dropped"]
+pub struct Logs(#[expect(dead_code, reason = "held for its end")] WorkerGuard);
+
+/// Lines that wait for whoever reads them. A reader that stalls costs lines, never a request: the
+/// rest is dropped.
+const LINES: usize = 8_192;
+
 /// The variable that says what is logged.
 pub const LEVEL_VARIABLE: &str = "ROCKETKUBE_LOG";
 
 /// Starts logging for the process. `ROCKETKUBE_LOG` says what (default `info`), e.g. `debug` or
 /// `info,rocketkube_store=trace`.
-pub fn start(format: LogFormat) -> Result<(), LogsError> {
+pub fn start(format: LogFormat) -> Result<Logs, LogsError> {
     let value = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| "info".to_owned());
     let filter = EnvFilter::try_new(&value).map_err(|error| LogsError::Filter {
         variable: LEVEL_VARIABLE,
         value,
         reason: error.to_string(),
     })?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES)
+        .finish(std::io::stderr());
+    let builder = fmt().with_env_filter(filter).with_writer(writer);
     // Colours are for people at a terminal; in a file they only hide what is searched for.
     let builder = builder.with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    started.map_err(|_| LogsError::AlreadySet)
+    started.map_err(|_| LogsError::AlreadySet)?;
+    Ok(Logs(guard))
 }
