@@ -204,7 +204,9 @@ impl Broker {
         let Some(config) = self.group(name) else { return Ok(None) };
         let mut end = self.store.end().0;
         if self.store.group(name).is_none() && !names::is_system_group(name) {
-            end = self.put_group(&config)?;
+            let json = String::from_utf8_lossy(&config.encode()).into_owned();
+            end = self.store.create_group(name, &json, self.now_ms())?;
+            self.changed();
         }
         let retry = names::retry_topic(name);
         let queues = u32::try_from(config.retry_queue_nums).unwrap_or(0);
