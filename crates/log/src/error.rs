@@ -17,6 +17,13 @@ pub enum LogError {
     Unreadable { path: PathBuf },
     #[error("{} is missing although the log holds segments; restore it", path.display())]
     Missing { path: PathBuf },
+    /// Going on would take an empty log for the one that was there.
+    #[error(
+        "no segment is left in {}, but the log reached {known}: restore the segments, or empty the \
+         whole data directory to begin anew",
+        path.display()
+    )]
+    NoSegments { path: PathBuf, known: u64 },
     #[error("{} has format version {found}, this build reads {supported}", path.display())]
     Version { path: PathBuf, found: u32, supported: u32 },
     #[error("{} belongs to another store; take it out of the directory", path.display())]

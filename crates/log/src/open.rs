@@ -52,7 +52,12 @@ pub(crate) fn open<M: Machine>(
     let (mut opening, mut progress, before) = Opening::read(options, resume)?;
     let durable = before.map_or(0, |progress| progress.durable);
     if opening.segments.is_empty() {
-        opening.add_segment(resume.max(durable))?;
+        // Retention always leaves one: whatever took the last one was no part of this log.
+        let known = resume.max(durable);
+        if known > SEGMENT_HEADER {
+            return Err(LogError::NoSegments { path: opening.options.dir.join("log"), known });
+        }
+        opening.add_segment(0)?;
     }
     let Opening { segments, epochs, seal, .. } = &mut opening;
     let mut end = Walk::new(segments, &mut machine, epochs, *seal, durable).run(resume);

@@ -359,3 +359,21 @@ fn offsets_of_messages_that_damage_took_are_not_given_out_again() {
     let found = bodies(&store, &queue0, 0);
     assert_eq!((found.len(), &found[10].1[..]), (11, &b"next"[..]));
 }
+
+/// With or without what was derived from it: an empty store in its place would start all over.
+#[test]
+fn a_log_whose_segments_are_gone_is_not_taken_for_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 30);
+    store.close(2).unwrap();
+    drop(store);
+    fs::remove_dir_all(dir.path().join("log")).unwrap();
+    for folder in ["snapshot", "index"] {
+        let error = Store::open(options(dir.path())).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("no segment is left"), "{cause}");
+        fs::remove_dir_all(dir.path().join(folder)).unwrap();
+    }
+    assert!(Store::open(options(dir.path())).is_err());
+}
