@@ -70,7 +70,8 @@ impl Changes {
         });
     }
 
-    /// Something was taken away, which only the whole says.
+    /// A topic was taken away. Name servers forget it when an administrator tells them; they hear
+    /// of a new version of the rest.
     pub(crate) fn everything(&self) {
         self.tell(|news| *news = News::Everything);
     }
