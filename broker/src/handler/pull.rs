@@ -55,7 +55,7 @@ pub(crate) struct ParkedPull {
     deadline_ms: i64,
     /// Set while its bytes are being read; see [`crate::cold`].
     cold: Option<Arc<ColdRead>>,
-    /// The answer is owed, should the client end its side or the server stop meanwhile.
+    /// While its bytes are read the answer is owed, should the client end its side meanwhile.
     promise: Option<Deferral>,
 }
 
@@ -186,7 +186,9 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
 
 impl Session {
     fn park(&mut self, mut parked: ParkedPull) {
-        parked.promise.get_or_insert_with(|| self.peer.defer());
+        // Not while it waits for messages: a client that closes its connection looks the same as one
+        // that only ends its side, and its group has to hear of it at once.
+        parked.promise = parked.cold.is_some().then(|| self.peer.defer());
         self.parked.push(parked);
     }
 }
