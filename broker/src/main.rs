@@ -87,6 +87,6 @@ async fn main() -> anyhow::Result<()> {
     let http = tokio::spawn(http::serve(listener, pages, stop.clone()));
     let broker = start(config, health, metrics, stop).await?;
     broker.stopped().await?;
-    http.await??;
+    http.await?;
     Ok(())
 }

@@ -72,7 +72,7 @@ async fn serve(args: &DevArgs, addresses: Addresses) -> Result<()> {
     let stopped = broker.stopped().await;
     end.cancel();
     name_server.stopped().await;
-    http.await??;
+    http.await?;
     Ok(stopped?)
 }
 

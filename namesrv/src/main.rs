@@ -81,6 +81,6 @@ async fn main() -> anyhow::Result<()> {
     health.set_ready(false);
     server.stopped().await;
     http_shutdown.cancel();
-    serving.await.context("the HTTP server failed")??;
+    serving.await.context("the HTTP server failed")?;
     Ok(())
 }

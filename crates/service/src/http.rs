@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Registry;
 
-mod bounded;
+mod connections;
 
-use bounded::Bounded;
+use connections::Limits;
 
 /// What a process says of itself. All false at first.
 #[derive(Debug, Default)]
@@ -83,11 +83,7 @@ fn no_ipv6(error: &std::io::Error) -> bool {
 }
 
 /// Serves the pages until `shutdown`.
-pub async fn serve(
-    listener: TcpListener,
-    pages: Pages,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationToken) {
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/startz", get(|pages| probe(pages, Health::is_started)))
@@ -95,9 +91,7 @@ pub async fn serve(
         .route("/readyz", get(|pages| probe(pages, Health::is_ready)))
         .route("/statusz", get(status))
         .with_state(pages);
-    axum::serve(Bounded::new(listener), router)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+    connections::serve(listener, router, Limits::DEFAULT, shutdown).await;
 }
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
