@@ -18,7 +18,7 @@ use crate::refusal::AdminError;
 use crate::topics;
 
 /// Most queues of a topic that an administrator may ask for.
-const MAX_QUEUES: i32 = 65_536;
+const MAX_QUEUES: i32 = names::MAX_QUEUES.cast_signed();
 /// Highest value of `perm`: read, write and inherit. Source: `PermName` of Apache RocketMQ.
 const MAX_PERM: i32 = 7;
 

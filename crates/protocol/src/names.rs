@@ -7,6 +7,8 @@
 pub const MAX_TOPIC: usize = 127;
 /// Longest retry or dead-letter topic in bytes.
 pub const MAX_RETRY_TOPIC: usize = 255;
+/// Most queues of a topic on one broker.
+pub const MAX_QUEUES: u32 = 65_536;
 /// Longest consumer or producer group in bytes.
 pub const MAX_GROUP: usize = 120;
 

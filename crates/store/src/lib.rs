@@ -58,4 +58,4 @@ pub use rocketkube_log::{AppendError, FileRange, Flush};
 pub use rocketkube_protocol::record::RecordError;
 pub use state::StateError;
 pub use store::Store;
-pub use topics::{MAX_QUEUES, Topic, TopicConfig};
+pub use topics::{Topic, TopicConfig};

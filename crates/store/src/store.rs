@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rocketkube_log::{FileRange, Log};
+use rocketkube_protocol::names::MAX_QUEUES;
 
 use crate::{
     batch::{Batch, Receipt},
@@ -27,7 +28,7 @@ use crate::{
     retention::Retention,
     state::{GroupRecord, State, TopicRecord},
     tables::Tables,
-    topics::{MAX_QUEUES, Topic, TopicConfig, record_of},
+    topics::{Topic, TopicConfig, record_of},
 };
 
 /// One broker's messages, topics, groups and offsets. Shared by reference; every method may be

@@ -7,14 +7,12 @@ use std::{
 
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
+use rocketkube_protocol::names::MAX_QUEUES;
 
 use crate::{
     queue::{Queue, Shore},
     state::TopicRecord,
 };
-
-/// Most queues of one topic on one broker.
-pub const MAX_QUEUES: u32 = 65_536;
 
 /// Settings of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use rocketkube_protocol::names;
 
 use super::{MAX_TOPIC_QUEUES, MAX_TOPICS_PER_BROKER, Queues, Refused, Routes};
 
-/// Most queues of a topic on a broker: clients make an object of each.
-const MAX_QUEUES: i32 = 65_536;
+/// Clients make an object of each queue.
+const MAX_QUEUES: i32 = names::MAX_QUEUES.cast_signed();
 
 impl Routes {
     /// Takes a portion of a broker's topics, and returns how many of them cannot be topics or are
