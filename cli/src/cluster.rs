@@ -12,14 +12,17 @@ use rocketkube_remoting::ConnectError;
 /// The flag that every command has which talks to a cluster.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// Name servers, HOST:PORT, several separated by `;` [default: the variable `NAMESRV_ADDR`]
+    /// Name servers, HOST:PORT, several separated by `;` [default: the variable
+    /// `ROCKETKUBE_NAMESRV`, or else `NAMESRV_ADDR`, or else 127.0.0.1:9876]
     #[arg(
         long,
         short = 'n',
         global = true,
         value_name = "ADDR",
         env = "ROCKETKUBE_NAMESRV",
-        default_value_t = default_name_server()
+        default_value_t = default_name_server(),
+        hide_env = true,
+        hide_default_value = true
     )]
     pub(crate) namesrv: String,
 }

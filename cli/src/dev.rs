@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -14,11 +15,15 @@ use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
 use rocketkube_service::shutdown;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 const NAME_SERVER: u16 = 9876;
 const BROKER: u16 = 10911;
 const HTTP: u16 = 8080;
+/// How long the broker may take to tell the name server that it is there; it takes a millisecond.
+const REGISTRATION_PATIENCE: Duration = Duration::from_secs(5);
+const REGISTRATION_PAUSE: Duration = Duration::from_millis(1);
 /// Keeps the highest port, 10911, below 65,536.
 const MAX_OFFSET: i64 = 54_000;
 
@@ -27,8 +32,8 @@ pub(crate) struct DevArgs {
     /// Where messages are kept; created if it does not exist
     #[arg(long, value_name = "DIR", default_value = "./rocketkube-data")]
     data_dir: PathBuf,
-    /// Address to listen on, which clients are told as well
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    /// Address to listen on, which clients are told as well; 0.0.0.0 for every network
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1", value_parser = parse_host)]
     host: IpAddr,
     /// What an OK waits for: the disk (auto, sync) or the page cache (async)
     #[arg(long, value_name = "MODE", default_value = "auto")]
@@ -68,12 +73,29 @@ async fn serve(args: &DevArgs, addresses: Addresses) -> Result<()> {
     let pages = Pages { health, metrics: registry, status: status(&name_server, addresses.broker) };
     let listener = http::bind(addresses.http).await.context("cannot serve metrics")?;
     let http = tokio::spawn(http::serve(listener, pages, end.clone()));
+    await_registration(&name_server, &stop).await;
     write!(io::stdout(), "{}", Welcome { addresses, data_dir: &args.data_dir })?;
     let stopped = broker.stopped().await;
     end.cancel();
     name_server.stopped().await;
     http.await?;
     Ok(stopped?)
+}
+
+/// Returns once clients find the broker, so that the first command works. A broker that takes long is
+/// no reason to say nothing: whoever comes too early is told to wait.
+async fn await_registration(name_server: &NameServer, stop: &CancellationToken) {
+    let status = name_server.status();
+    let registered = async {
+        while status()["brokers"] == 0 {
+            sleep(REGISTRATION_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = registered => {}
+        () = sleep(REGISTRATION_PATIENCE) => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 fn status(
@@ -134,19 +156,37 @@ impl Addresses {
         addr
     }
 
-    /// Fails on the first port that somebody else has, naming it and the way out.
+    /// Fails on the first address that cannot be had, naming it and the way out.
     fn check_free(&self) -> Result<()> {
         let parts =
             [("name server", self.name_server), ("broker", self.broker), ("metrics", self.http)];
         for (part, addr) in parts {
             if let Err(error) = TcpListener::bind(addr) {
-                bail!(
-                    "cannot listen on {addr} ({part}): {error}; stop what uses the port, or choose \
-                     others with --port-offset, as in `rkctl dev --port-offset 100`"
-                );
+                bail!("cannot listen on {addr} ({part}): {error}; {}", way_out(addr.ip(), &error));
             }
         }
         Ok(())
+    }
+}
+
+/// What to do about an address that cannot be listened on.
+fn way_out(host: IpAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses the port, or choose others with \
+            --port-offset, as in `rkctl dev --port-offset 100`"
+            .to_owned(),
+        _ => format!(
+            "is {host} an address of this machine? Choose another with --host: 127.0.0.1 is for \
+             this machine alone, 0.0.0.0 for every network"
+        ),
+    }
+}
+
+fn parse_host(text: &str) -> Result<IpAddr, String> {
+    let host = if text == "localhost" { "127.0.0.1" } else { text };
+    match host.parse::<IpAddr>() {
+        Ok(ip) if !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST) => Ok(ip),
+        _ => Err("write the IP address of one machine, such as 127.0.0.1, or 0.0.0.0".to_owned()),
     }
 }
 
@@ -185,7 +225,7 @@ impl fmt::Display for Welcome<'_> {
 mod tests {
     use super::*;
 
-    const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn welcome(host: IpAddr, offset: u16) -> String {
         let addresses = Addresses::new(host, offset);
@@ -216,6 +256,30 @@ mod tests {
         let error = addresses.check_free().unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot listen on {} (broker)", addresses.broker)));
         assert!(error.contains("--port-offset"), "{error}");
+    }
+
+    /// The address is one of a block reserved for documentation (RFC 5737).
+    #[test]
+    fn an_address_of_another_machine_is_told_from_a_taken_port() {
+        let error = Addresses::new([192, 0, 2, 1].into(), 0).check_free().unwrap_err().to_string();
+        assert!(error.starts_with("cannot listen on 192.0.2.1:9876 (name server)"), "{error}");
+        assert!(error.contains("--host") && !error.contains("--port-offset"), "{error}");
+    }
+
+    #[test]
+    fn a_host_is_the_address_of_one_machine() {
+        assert_eq!(parse_host("localhost"), Ok(LOOPBACK));
+        assert!(parse_host("::1").is_ok());
+        for text in ["", "broker", "127.0.0.1:9876", "224.0.0.1", "255.255.255.255"] {
+            assert!(parse_host(text).unwrap_err().contains("such as 127.0.0.1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_readme_names_the_ports() {
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&format!("name server ({NAME_SERVER})")));
+        assert!(readme.contains(&format!("broker ({BROKER})")));
     }
 
     #[test]

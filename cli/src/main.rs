@@ -6,6 +6,8 @@ mod bench;
 mod cluster;
 mod dev;
 mod duration;
+mod interrupt;
+mod lines;
 mod message;
 mod output;
 mod progress;
@@ -17,6 +19,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use args::{Cli, Command};
+use interrupt::Interrupted;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,6 +29,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has seen enough, as in `rkctl topic list | head -1`.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            output::write_notice(&error);
+            ExitCode::from(interrupt::EXIT_CODE)
+        }
         Err(error) => {
             output::write_error(&error);
             ExitCode::FAILURE

@@ -1,9 +1,10 @@
 //! `rkctl message`: send and tail messages; `rkctl send` and `rkctl consume` for short.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use rocketkube_client::{
     Client, Message, Producer, PullConsumer, PullOptions, Queue, Received, Sent,
@@ -12,6 +13,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::interrupt::{Interrupted, on_ctrl_c};
+use crate::lines;
 use crate::output::{self, Format};
 use crate::progress::Progress;
 use crate::topic::parse_pair;
@@ -31,8 +34,10 @@ pub(crate) enum MessageCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
+    /// Topic to send to
     topic: String,
     /// The message; without it, every line of stdin is one
+    #[arg(value_name = "MESSAGE", value_parser = NonEmptyStringValueParser::new())]
     body: Option<String>,
     /// Tag, for consumers to filter by
     #[arg(long)]
@@ -47,12 +52,13 @@ pub(crate) struct SendArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TailArgs {
+    /// Topic to read
     topic: String,
     /// Where to begin
     #[arg(long, value_enum, default_value_t = StartAt::Beginning)]
     from: StartAt,
     /// Stop after this many messages
-    #[arg(long, short = 'm')]
+    #[arg(long, short = 'm', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
     /// Stop at the end instead of waiting for more
     #[arg(long)]
@@ -96,15 +102,37 @@ pub(crate) async fn send(args: &SendArgs, client: Client, format: Format) -> Res
         let sent = producer.send(&args.message(body)).await?;
         return print_sent(&sent, format);
     }
+    let count = send_lines(args, &producer, format).await?;
+    match format {
+        Format::Json => Ok(()),
+        Format::Table => Ok(writeln!(io::stdout(), "{} sent to {}", messages(count), args.topic)?),
+    }
+}
+
+/// Sends every line of stdin, up to the first that cannot be sent; returns how many there were.
+async fn send_lines(args: &SendArgs, producer: &Producer, format: Format) -> Result<u64> {
+    let interrupt = on_ctrl_c()?;
     if io::stdin().is_terminal() {
         writeln!(io::stderr(), "every line is sent as a message; Ctrl-D ends")?;
     }
     let (progress, begin) = (Progress::new(), Instant::now());
+    let mut lines = lines::of_stdin()?;
     let mut count = 0;
-    for line in io::stdin().lock().lines() {
-        let line = line.context("cannot read a message from stdin: write text")?;
-        let sent = producer.send(&args.message(&line)).await;
-        let sent = sent.with_context(|| format!("stopped after {count} messages"))?;
+    loop {
+        let line = tokio::select! {
+            // In this order, so that Ctrl-C also stops a stream that never runs dry. The line that
+            // is dropped with it was not sent, as the count says.
+            biased;
+            () = interrupt.cancelled() => {
+                progress.finish();
+                bail!(Interrupted(format!("{} sent", messages(count))));
+            }
+            line = lines.recv() => line,
+        };
+        let Some(line) = line else { break };
+        let failed = || format!("{} sent, then line {} failed", messages(count), count + 1);
+        let line = line.with_context(failed)?;
+        let sent = producer.send(&args.message(&line)).await.with_context(failed)?;
         count += 1;
         progress.show(count, begin.elapsed());
         if format == Format::Json {
@@ -112,10 +140,12 @@ pub(crate) async fn send(args: &SendArgs, client: Client, format: Format) -> Res
         }
     }
     progress.finish();
-    if format == Format::Table {
-        writeln!(io::stdout(), "{count} messages sent to {}", args.topic)?;
-    }
-    Ok(())
+    Ok(count)
+}
+
+/// A number of messages in words.
+fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
 impl SendArgs {

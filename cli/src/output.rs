@@ -34,9 +34,10 @@ pub(crate) fn write_json(value: &impl Serialize) -> Result<()> {
 
 /// Writes a value on one line, for commands that print many.
 pub(crate) fn write_json_line(value: &impl Serialize) -> Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)?;
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    // In one write, so that whoever is stopped between two lines leaves no half of one.
+    io::stdout().write_all(&line)?;
     Ok(())
 }
 
@@ -55,6 +56,12 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
         cause.downcast_ref().is_some_and(is_broken_pipe)
             || json() == Some(io::ErrorKind::BrokenPipe)
     })
+}
+
+/// Writes something that is no result and no error to stderr.
+pub(crate) fn write_notice(notice: &anyhow::Error) {
+    // Nothing is left to do if stderr is closed.
+    _ = writeln!(io::stderr(), "{notice:#}");
 }
 
 /// Writes why a command failed, causes included, to stderr.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use clap::builder::RangedI64ValueParser;
 use rocketkube_client::{Admin, Client, TopicSettings};
 use rocketkube_protocol::ResponseCode;
 use rocketkube_protocol::body::{TopicConfig, perm};
-use rocketkube_protocol::names::is_system_topic;
+use rocketkube_protocol::names::{MAX_QUEUES, is_system_topic};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -24,10 +25,11 @@ const ROUTE_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) enum TopicCommand {
     /// Create a topic on every broker
     Create {
+        /// Name of the topic
         name: String,
         /// Queues on each broker
-        #[arg(long, short = 'q', default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
-        queues: u16,
+        #[arg(long, short = 'q', value_name = "N", default_value_t = 8, value_parser = queues())]
+        queues: u32,
         /// Attribute of the topic, such as message.type=FIFO; may be repeated
         #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
         attribute: Vec<(String, String)>,
@@ -39,14 +41,23 @@ pub(crate) enum TopicCommand {
         system: bool,
     },
     /// Show the queues of a topic and how many messages they hold
-    Describe { name: String },
+    Describe {
+        /// Name of the topic
+        name: String,
+    },
     /// Delete a topic with all its messages
     Delete {
+        /// Name of the topic
         name: String,
         /// Do not ask
         #[arg(long, short = 'y')]
         yes: bool,
     },
+}
+
+/// How many queues a topic may have on one broker.
+pub(crate) fn queues() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=MAX_QUEUES.into())
 }
 
 pub(crate) async fn run(command: &TopicCommand, client: Client, format: Format) -> Result<()> {
@@ -85,7 +96,7 @@ impl TopicRow {
 async fn create(
     admin: &Admin,
     name: &str,
-    queues: u16,
+    queues: u32,
     attributes: BTreeMap<String, String>,
     format: Format,
 ) -> Result<()> {
@@ -100,7 +111,7 @@ async fn create(
             Err(error) => return Err(error.into()),
         }
     }
-    let count = i32::from(queues);
+    let count = i32::try_from(queues)?;
     let settings = TopicSettings {
         write_queues: count,
         read_queues: count,

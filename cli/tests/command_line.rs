@@ -45,10 +45,36 @@ fn values_out_of_range_say_what_may_be_written() {
         ("--duration", "10", "500ms, 10s, 2m or 1h"),
         ("--rate", "-5", "as 20000"),
         ("--batch", "many", "from 1 to 10000"),
+        ("--duration", "0s", "more than zero"),
+        ("--messages", "0", "0 is not in 1.."),
     ] {
         let stderr = stderr_of_failure(&["bench", "produce", &format!("{flag}={value}")], 2);
         assert!(stderr.contains(hint), "{flag} {value}: {stderr}");
     }
+}
+
+#[test]
+fn a_topic_may_have_as_many_queues_as_a_broker_takes() {
+    let create = |queues| ["topic", "create", "T", "-n", "127.0.0.1:1", "--queues", queues];
+    let stderr = stderr_of_failure(&create("65537"), 2);
+    assert!(stderr.contains("65537 is not in 1..=65536"), "{stderr}");
+    let stderr = stderr_of_failure(&create("65536"), 1);
+    assert!(stderr.contains("no name server"), "{stderr}");
+}
+
+#[test]
+fn a_message_on_the_command_line_is_not_empty() {
+    let stderr = stderr_of_failure(&["send", "T", "", "-n", "127.0.0.1:1"], 2);
+    assert!(stderr.contains("[MESSAGE]"), "{stderr}");
+}
+
+#[test]
+fn help_tells_one_default_of_the_name_server() {
+    let mut command = rkctl(&["topic", "list", "--help"]);
+    let assert = command.env("NAMESRV_ADDR", "10.9.8.7:1").assert().success();
+    let help = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(help.contains("127.0.0.1:9876]") && !help.contains("10.9.8.7"), "{help}");
+    assert!(!help.contains("[env:"), "{help}");
 }
 
 #[test]

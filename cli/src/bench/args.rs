@@ -8,7 +8,8 @@ use super::body::PREFIX_LEN;
 use super::engine::Plan;
 use super::slots::MAX_IN_FLIGHT;
 use crate::cluster::ClusterArgs;
-use crate::duration::parse_duration;
+use crate::duration::{parse_duration, parse_positive_duration};
+use crate::topic::queues;
 
 /// Requests open per connection if `--in-flight` is not given: a latency test in a closed loop,
 /// room for any backlog in an open one.
@@ -40,7 +41,7 @@ pub(crate) struct TargetArgs {
     #[arg(long, default_value = "rkctl-bench")]
     pub(crate) topic: String,
     /// Queues of the topic if it has to be created
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = queues())]
     pub(crate) queues: u32,
     /// Also report CPU time and anonymous memory of this local process
     #[arg(long, value_name = "PID")]
@@ -51,19 +52,19 @@ pub(crate) struct TargetArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
     /// TCP connections
-    #[arg(long, short = 'c', default_value_t = 1, value_parser = count(10_000))]
+    #[arg(long, short = 'c', value_name = "N", default_value_t = 1, value_parser = count(10_000))]
     pub(crate) connections: usize,
     /// Requests open at a time on each connection [default: 1; with --rate 1024]
-    #[arg(long, short = 'w', value_parser = count(MAX_IN_FLIGHT))]
+    #[arg(long, short = 'w', value_name = "N", value_parser = count(MAX_IN_FLIGHT))]
     pub(crate) in_flight: Option<usize>,
     /// Length of the measured window, such as 10s or 500ms [default: 10s]
-    #[arg(long, short = 'd', value_parser = parse_duration, conflicts_with = "messages")]
+    #[arg(long, short = 'd', value_name = "TIME", value_parser = parse_positive_duration, conflicts_with = "messages")]
     pub(crate) duration: Option<Duration>,
-    /// Stop after this many messages
-    #[arg(long, short = 'm')]
+    /// Stop after this many messages; an error if there are fewer
+    #[arg(long, short = 'm', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) messages: Option<u64>,
     /// Load without measuring before the window [default: 2s; with --messages none]
-    #[arg(long, value_parser = parse_duration, conflicts_with = "messages")]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "messages")]
     pub(crate) warmup: Option<Duration>,
 }
 
@@ -71,13 +72,13 @@ pub(crate) struct LoadArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MessageArgs {
     /// Requests per second over all connections; latencies then count from the intended time
-    #[arg(long, short = 'r', value_parser = parse_rate)]
+    #[arg(long, short = 'r', value_name = "N", value_parser = parse_rate)]
     pub(crate) rate: Option<f64>,
     /// Bytes of each body
-    #[arg(long, short = 's', default_value_t = 1024, value_parser = parse_size)]
+    #[arg(long, short = 's', value_name = "BYTES", default_value_t = 1024, value_parser = parse_size)]
     pub(crate) size: usize,
     /// Messages in each request; more than one are sent as a batch
-    #[arg(long, short = 'b', default_value_t = 1, value_parser = count(10_000))]
+    #[arg(long, short = 'b', value_name = "N", default_value_t = 1, value_parser = count(10_000))]
     pub(crate) batch: usize,
 }
 
@@ -112,10 +113,10 @@ pub(crate) struct ConsumeArgs {
     #[arg(long, conflicts_with = "messages")]
     pub(crate) repeat: bool,
     /// Messages asked for in one request; Apache's broker gives at most 32
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) pull_batch: u32,
     /// Verify the body of every n-th message
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) verify_every: u64,
 }
 

@@ -14,6 +14,7 @@ use super::latency::Latencies;
 use super::link::{Link, Poller};
 use super::process::{Process, Usage, thread_cpu_us};
 use super::slots::{Open, Slots};
+use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
 
 /// How long answers are awaited after the last request.
@@ -88,6 +89,8 @@ pub(crate) struct Outcome {
     pub(crate) unanswered: u64,
     /// Why connections were lost, one text each.
     pub(crate) lost_connections: Vec<String>,
+    /// Ctrl-C ended the run early.
+    pub(crate) interrupted: bool,
     pub(crate) generator_cpu_us: u64,
     pub(crate) server: Option<ServerUsage>,
 }
@@ -171,6 +174,7 @@ pub(crate) fn run(
     clock: Clock,
     workload: &mut dyn Workload,
 ) -> Result<Outcome> {
+    let interrupt = interrupt::on_ctrl_c_in_background()?;
     let progress = Progress::new();
     let mut engine = Engine::connect(server, plan, clock, workload)?;
     engine.begin_window_at(clock.now() + nanoseconds(plan.warmup));
@@ -180,6 +184,9 @@ pub(crate) fn run(
         let now = clock.now();
         if now >= next_tick {
             next_tick = now + nanoseconds(TICK);
+            if interrupt.is_cancelled() {
+                engine.interrupt(now)?;
+            }
             if !engine.tick(now, &progress)? {
                 break;
             }
@@ -209,6 +216,7 @@ struct Engine<'a> {
     /// First and last nanosecond in which requests are sent and counted.
     window: (u64, u64),
     measuring: bool,
+    interrupted: bool,
     /// Nothing is sent any more; answers are awaited until then.
     drained_at: Option<u64>,
     last_answer: u64,
@@ -259,6 +267,7 @@ impl<'a> Engine<'a> {
             connections,
             window: (0, u64::MAX),
             measuring: false,
+            interrupted: false,
             drained_at: None,
             last_answer: 0,
             tally: Tally::new(),
@@ -409,6 +418,19 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Ends the window now. Fails if it has not begun: there is nothing to report.
+    fn interrupt(&mut self, now: u64) -> Result<()> {
+        if !self.measuring {
+            bail!(Interrupted("nothing was measured yet".into()));
+        }
+        if !self.interrupted {
+            self.interrupted = true;
+            self.window.1 = self.window.1.min(now);
+            self.stop_sending(now);
+        }
+        Ok(())
+    }
+
     fn stop_sending(&mut self, now: u64) {
         self.drained_at.get_or_insert(now + nanoseconds(DRAIN));
     }
@@ -432,6 +454,7 @@ impl<'a> Engine<'a> {
             generator_cpu_us: thread_cpu_us() - self.cpu_at_start,
             tally: self.tally,
             lost_connections: self.lost,
+            interrupted: self.interrupted,
             server,
         })
     }

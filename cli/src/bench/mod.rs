@@ -32,6 +32,7 @@ use self::engine::{Clock, Server};
 use self::produce::{Messages, Produce};
 use self::report::Report;
 use crate::cluster;
+use crate::interrupt::Interrupted;
 use crate::output::{self, Format};
 
 pub(crate) fn run(command: &BenchCommand, format: Format) -> Result<()> {
@@ -48,6 +49,9 @@ pub(crate) fn run(command: &BenchCommand, format: Format) -> Result<()> {
     if !faults.is_empty() {
         bail!("the run was not clean: {}", faults.join("; "));
     }
+    if report.interrupted {
+        bail!(Interrupted("the figures are those until then".into()));
+    }
     Ok(())
 }
 
@@ -60,6 +64,7 @@ fn produce(args: &ProduceArgs) -> Result<Report> {
     let mut workload = Produce::new(clock, messages, plan.connections, first_free)?;
     let outcome = engine::run(target.server, &plan, clock, &mut workload)?;
     let mut report = Report::new("produce", &plan, outcome);
+    report.messages_wanted = args.load.messages;
     report.offsets = Some(workload.findings());
     Ok(report)
 }
@@ -73,7 +78,9 @@ fn echo(args: &EchoArgs) -> Result<Report> {
     let server = Server { addr: echo.addr, pid: None };
     let outcome = engine::run(server, &plan, clock, &mut Echo(workload))?;
     echo.join()?;
-    Ok(Report::new("echo", &plan, outcome))
+    let mut report = Report::new("echo", &plan, outcome);
+    report.messages_wanted = args.load.messages;
+    Ok(report)
 }
 
 fn messages(args: &MessageArgs, load: &LoadArgs, topic: &str) -> Messages {
@@ -105,6 +112,7 @@ fn consume(args: &ConsumeArgs) -> Result<Report> {
     let mut workload = Consume::new(clock, reading, shape, &target.queues)?;
     let outcome = engine::run(target.server, &plan, clock, &mut workload)?;
     let mut report = Report::new("consume", &plan, outcome);
+    report.messages_wanted = args.load.messages;
     report.delivery_us = workload.delays.percentiles();
     report.records = Some(workload.findings());
     Ok(report)

@@ -17,6 +17,8 @@ use crate::output;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     pub(crate) workload: &'static str,
+    /// Whether Ctrl-C ended the run early.
+    pub(crate) interrupted: bool,
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,6 +26,9 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     pub(crate) requests: u64,
     pub(crate) messages: u64,
+    /// Messages asked for, if the run was to end with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) messages_wanted: Option<u64>,
     pub(crate) messages_per_second: f64,
     pub(crate) megabytes_per_second: f64,
     /// From request to answer; from the intended time of the request in an open loop.
@@ -81,12 +86,14 @@ impl Report {
         });
         Self {
             workload,
+            interrupted: outcome.interrupted,
             connections: plan.connections,
             in_flight: plan.in_flight,
             requests_per_second: plan.requests_per_second,
             seconds: rounded(seconds),
             requests: tally.requests,
             messages: tally.messages,
+            messages_wanted: None,
             messages_per_second: rounded(tally.messages as f64 / seconds),
             megabytes_per_second: rounded(tally.bytes as f64 / 1e6 / seconds),
             latency_us: tally.latencies.percentiles(),
@@ -109,7 +116,11 @@ impl Report {
                 faults.push(format!("{count} {text}"));
             }
         };
-        note(u64::from(self.messages == 0), "run without a single message");
+        if !self.interrupted {
+            note(u64::from(self.messages == 0), "run without a single message");
+            let missing = self.messages_wanted.unwrap_or(0).saturating_sub(self.messages);
+            note(missing, "messages fewer than asked for");
+        }
         note(self.unanswered, "requests without an answer");
         if let Some(offsets) = self.offsets {
             note(offsets.missing, "offsets that no message got");
