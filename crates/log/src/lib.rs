@@ -26,6 +26,7 @@ mod identity;
 mod log;
 mod machine;
 pub mod mapping;
+mod missing;
 mod open;
 mod options;
 mod positions;

@@ -167,6 +167,12 @@ impl<M: Machine> Log<M> {
         self.core.trim(new_start)
     }
 
+    /// Notes as lost what is missing in front of a log that the caller knows to have been retained
+    /// from `start` on; gives it, if anything is.
+    pub fn note_missing_front(&self, start: u64) -> Option<Damage> {
+        self.core.note_missing_front(start)
+    }
+
     /// Ranges of the retained segments in order; the last one is being written.
     pub fn segments(&self) -> Vec<Range<u64>> {
         self.core.segments.ranges()

@@ -60,7 +60,7 @@ pub(crate) fn open<M: Machine>(
         opening.add_segment(0)?;
     }
     let Opening { segments, epochs, seal, .. } = &mut opening;
-    let mut end = Walk::new(segments, &mut machine, epochs, *seal, durable).run(resume);
+    let mut end = Walk::new(segments, &mut machine, epochs, *seal, durable).run(resume)?;
     end.damage.append(&mut opening.damage);
 
     let active = opening.enter(&mut end)?;

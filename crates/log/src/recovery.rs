@@ -11,8 +11,10 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     damage::Damage,
     epochs::Epochs,
+    error::LogError,
     frame::{FRAME_HEADER, FrameHeader, Seal, align_up},
     machine::{Items, Machine},
+    missing,
     reader::{Frame, Reader},
     scan,
     segment::{Segment, path_of},
@@ -31,7 +33,8 @@ pub struct Recovery {
     pub items: u64,
     /// Behind the end: the remains of a write that was never durable, zeroed now.
     pub torn: Option<Range<u64>>,
-    /// Ranges of the walked part, and segment headers, that are lost.
+    /// Ranges of the walked part, and segment headers, that are lost, and what is missing of the
+    /// files below the walked part.
     pub damage: Vec<Damage>,
     /// The run before ended with `close`.
     pub clean: bool,
@@ -110,7 +113,8 @@ impl<'a, M: Machine> Walk<'a, M> {
     }
 
     /// Feeds the machine with everything from `resume` on. There is at least one segment.
-    pub(crate) fn run(mut self, resume: u64) -> End {
+    pub(crate) fn run(mut self, resume: u64) -> Result<End, LogError> {
+        self.damage = missing::below(self.segments, &mut self.reader, resume)?;
         self.durable = self.durable.max(resume);
         let (mut index, mut at) = self.anchor(resume);
         loop {
@@ -134,7 +138,7 @@ impl<'a, M: Machine> Walk<'a, M> {
             }
             (index, at) = (to, start);
         }
-        self.end(index, at)
+        Ok(self.end(index, at))
     }
 
     /// Where the walk begins, and the chain up to there.

@@ -93,6 +93,13 @@ impl Indexes {
         files.first + u32::try_from(below).expect("one file per segment")
     }
 
+    /// Number of the first file with nothing below `start`.
+    pub(crate) fn first_from(&self, start: u64) -> u32 {
+        let files = self.files.lock();
+        let below = files.oldest_first.partition_point(|known| known.covered.range.start < start);
+        files.first + u32::try_from(below).expect("one file per segment")
+    }
+
     /// Copies entries of a run from its entry `skip` on; 0 if the file was trimmed meanwhile.
     pub(crate) fn entries(
         &self,

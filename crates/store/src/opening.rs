@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, mpsc},
 };
 
-use rocketkube_log::{Log, Recovery};
+use rocketkube_log::{Damage, Log, Recovery};
 
 use crate::{
     error::{FileError, OpenError},
@@ -20,7 +20,7 @@ use crate::{
     key_index::KeyEntry,
     machine::Dispatcher,
     options::Options,
-    queue::Shore,
+    queue::{Queue, Shore},
     queue_index::{Entry, MIN_RECORD, Run},
     snapshot::Snapshot,
     store::Store,
@@ -76,16 +76,28 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
         faults: options.faults,
         ..rocketkube_log::Options::new(options.dir)
     };
-    let (log, recovery) = Log::open(log_options, machine, resume)?;
+    let (log, mut recovery) = Log::open(log_options, machine, resume)?;
     if let Some((position, source)) = log.with_machine(Dispatcher::take_refused) {
         return Err(OpenError::State { position, source });
     }
-    for damage in &recovery.damage {
+    recovery.damage.extend(missing_front(&tables, &log));
+    // Below the snapshot the index files say how far each queue went.
+    for damage in recovery.damage.iter().filter(|damage| damage.range.end > resume) {
         skip_lost(&tables, &damage.range);
     }
     tables.confirm(log.confirmed());
     let opening = Opening { resumed_at: resume, log: recovery };
     Ok((Store::new(tables, log, keeper, thread, options.retention), opening))
+}
+
+/// Segments that retention did not delete are gone. They are treated as trimmed, so that consumers
+/// go on with what is left, but not recorded as trimmed: each opening says it until they would have
+/// been deleted anyway, and putting the files back brings the messages back.
+fn missing_front(tables: &Tables, log: &Log<Dispatcher>) -> Option<Damage> {
+    let damage = log.note_missing_front(tables.shore.floor.trimmed())?;
+    let start = damage.range.end;
+    tables.shore.floor.raise(start, tables.indexes.first_above(start));
+    Some(damage)
 }
 
 /// Damage took messages that consumers may have seen, and nothing says in which queues: each queue
@@ -95,7 +107,9 @@ fn skip_lost(tables: &Tables, lost: &Range<u64>) {
     let most = (lost.end - lost.start) / MIN_RECORD + 1;
     let topics = tables.topics.all();
     let queues = topics.iter().flat_map(|topic| topic.queues());
-    let behind: Vec<_> = queues.filter(|queue| queue.entries().is_before(lost.start)).collect();
+    let file = tables.indexes.first_from(lost.end);
+    let is_before = |queue: &&Arc<Queue>| queue.entries().is_empty_above(lost.start, file);
+    let behind: Vec<_> = queues.filter(is_before).collect();
     // As holes they also keep the end that was shown; too many would not be worth their memory.
     let keep_end = most.saturating_mul(behind.len() as u64) <= MOST_HOLES;
     for queue in behind {
@@ -163,7 +177,7 @@ impl Found {
             restore_tail(tables, tail)?;
         }
         let start = self.snapshot.start;
-        tables.shore.floor.raise(start, tables.indexes.first_above(start));
+        tables.shore.floor.trim(start, tables.indexes.first_above(start));
         Ok(())
     }
 }

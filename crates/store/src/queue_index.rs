@@ -44,6 +44,8 @@ pub(crate) struct Floor {
     start: AtomicU64,
     /// First index file that is not wholly below `start`.
     file: AtomicU64,
+    /// Up to where retention deleted; below `start` only where the front of the log was lost.
+    trimmed: AtomicU64,
 }
 
 impl Floor {
@@ -51,6 +53,18 @@ impl Floor {
         self.start.load(Ordering::Acquire)
     }
 
+    /// Everything below was deleted on purpose; it is what a snapshot remembers.
+    pub(crate) fn trimmed(&self) -> u64 {
+        self.trimmed.load(Ordering::Acquire)
+    }
+
+    /// Retention deleted what is below.
+    pub(crate) fn trim(&self, start: u64, file: u32) {
+        self.trimmed.fetch_max(start, Ordering::AcqRel);
+        self.raise(start, file);
+    }
+
+    /// What is below cannot be read.
     pub(crate) fn raise(&self, start: u64, file: u32) {
         self.file.fetch_max(u64::from(file), Ordering::AcqRel);
         self.start.fetch_max(start, Ordering::AcqRel);
@@ -201,11 +215,6 @@ impl Entries {
         let _ = self.push(end - 1, Entry { physical, size: 0, tag: 0, store_ms });
     }
 
-    /// Whether every message of the queue lies below a physical offset, as far as memory tells.
-    pub(crate) fn is_before(&self, physical: u64) -> bool {
-        self.active.last().is_none_or(|entry| entry.physical < physical)
-    }
-
     /// Copies entries from queue offset `from` on into `into`, or says which file has them.
     pub(crate) fn place(&self, from: u64, into: &mut [Entry]) -> Place {
         if from >= self.first_active {
@@ -223,8 +232,7 @@ impl Entries {
         Place::Filed { run, skip: from - run.first, until }
     }
 
-    /// Whether nothing is retained once everything below `start`, and files below number `file`,
-    /// are gone.
+    /// Whether the queue has no message but below `start` or in index files below number `file`.
     pub(crate) fn is_empty_above(&self, start: u64, file: u32) -> bool {
         self.active.last().is_none_or(|entry| entry.physical < start)
             && self.runs.last().is_none_or(|run| run.file < file)

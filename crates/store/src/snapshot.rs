@@ -80,7 +80,7 @@ impl Snapshot {
     /// Captures the tables for replay from `position`, below which index files hold everything.
     /// The caller keeps index files from changing meanwhile.
     pub(crate) fn capture(tables: &Tables, position: u64, store_ms: i64) -> Self {
-        let start = tables.shore.floor.start();
+        let start = tables.shore.floor.trimmed();
         let covered = tables.indexes.covered().1.into_iter();
         let parts = covered.map(|c| Part { start: c.range.start, end: c.range.end });
         let topics = tables.topics.all().into_iter().filter(|topic| !topic.is_provisional());

@@ -52,7 +52,7 @@ impl Tables {
             }
             State::Offsets(record) => self.offsets.apply(&record, position),
             State::Trim(record) => {
-                self.shore.floor.raise(record.start, self.indexes.first_above(record.start));
+                self.shore.floor.trim(record.start, self.indexes.first_above(record.start));
             }
             State::QueueEnds(record) => self.apply_ends(&record, position),
         }

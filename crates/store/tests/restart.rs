@@ -377,3 +377,97 @@ fn a_log_whose_segments_are_gone_is_not_taken_for_an_empty_one() {
     }
     assert!(Store::open(options(dir.path())).is_err());
 }
+
+fn lost(opening: &rocketkube_store::Opening) -> Vec<std::ops::Range<u64>> {
+    opening.log.damage.iter().map(|damage| damage.range.clone()).collect()
+}
+
+#[test]
+fn segments_missing_in_front_are_reported_at_every_start_and_can_be_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    let all = bodies(&store, &queue(&store, "t", 0), 0);
+    store.close(2).unwrap();
+    drop(store);
+    let segments = derived(dir.path(), "log", "seg");
+    let aside = dir.path().join("aside");
+    fs::rename(&segments[0], &aside).unwrap();
+    for _ in 0..2 {
+        let (store, opening) = open_with(options(dir.path()));
+        let first = 0..common::SMALL_SEGMENT;
+        assert_eq!(lost(&opening), [first]);
+        assert_eq!(store.start().0, common::SMALL_SEGMENT);
+        let held = queue(&store, "t", 0);
+        let (min, max) = (held.bounds().min.0, held.bounds().max.0);
+        assert!(min > 0 && max == 300, "{min} to {max}");
+        assert!(bodies(&store, &held, min) == all[usize::try_from(min).unwrap()..]);
+        assert_eq!(
+            store.offset_by_time(&held, 0, rocketkube_store::Boundary::Lower).unwrap().0,
+            min
+        );
+        store.close(2).unwrap();
+    }
+    fs::rename(&aside, &segments[0]).unwrap();
+    let (store, opening) = open_with(options(dir.path()));
+    assert_eq!(lost(&opening), []);
+    check(&store, 300);
+}
+
+/// Nothing is left that says how far the queue was, but consumers have seen its end.
+#[test]
+fn offsets_of_messages_lost_in_front_are_not_given_out_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let quiet = topic(&store, "quiet", 1);
+    for _ in 0..9 {
+        send(&store, &quiet, b"early", "", 1);
+    }
+    fill(&store, 300);
+    // Written again behind what will be lost, as carrying does.
+    store.update_topic("quiet", &rocketkube_store::TopicConfig::with_queues(2), 1).unwrap();
+    drop(store);
+    fs::remove_file(&derived(dir.path(), "log", "seg")[0]).unwrap();
+    for folder in ["snapshot", "index"] {
+        fs::remove_dir_all(dir.path().join(folder)).unwrap();
+    }
+    let (store, opening) = open_with(options(dir.path()));
+    let first = 0..common::SMALL_SEGMENT;
+    assert_eq!(lost(&opening), [first]);
+    let placed = send(&store, &queue(&store, "quiet", 0), b"late", "", 2);
+    assert!(placed.queue_offset >= QueueOffset(9), "{placed:?}");
+}
+
+#[test]
+fn a_log_cut_below_its_snapshot_is_reported_when_it_is_opened() {
+    for in_the_middle in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        fill(&store, 300);
+        store.close(2).unwrap();
+        let end = store.end().0;
+        drop(store);
+        let newest = end / common::SMALL_SEGMENT;
+        let cut = if in_the_middle { 1 } else { newest };
+        let path = &derived(dir.path(), "log", "seg")[usize::try_from(cut).unwrap()];
+        let whole = fs::read(path).unwrap();
+        fs::write(path, &whole[..9_000]).unwrap();
+        let (store, opening) = open_with(options(dir.path()));
+        let [lost] = &lost(&opening)[..] else { panic!("{opening:?}") };
+        let start = cut * common::SMALL_SEGMENT;
+        assert!(lost.start > start && lost.start <= start + 9_000, "{lost:?}");
+        assert_eq!(lost.end, end.min(start + common::SMALL_SEGMENT));
+        let held = queue(&store, "t", 0);
+        assert_eq!((held.min(), held.max()), (QueueOffset(0), QueueOffset(300)));
+        let mut out = Vec::new();
+        let extents = read_one(&store, &held, 299);
+        assert_eq!(store.read_bytes(extents, &mut out).is_ok(), in_the_middle);
+        assert_eq!(send(&store, &held, b"next", "", 3).queue_offset, QueueOffset(300));
+    }
+}
+
+/// Where one message is.
+fn read_one(store: &Store, queue: &rocketkube_store::Queue, at: u64) -> rocketkube_store::Extent {
+    let limits = rocketkube_store::Limits { max_messages: 1, ..common::ANY };
+    store.read(queue, QueueOffset(at), limits, &|_| true).unwrap().extents[0]
+}

@@ -373,3 +373,80 @@ fn resuming_at_any_frame_applies_exactly_the_rest() {
     let (_, recovery) = Log::open(small(log.dir.path()), Memory::default(), SMALL).unwrap();
     assert_eq!((recovery.items, recovery.damage), (13 - 3, vec![]));
 }
+
+/// Opens the image as somebody does who has seen everything up to `resume`.
+fn resumed(log: &Written, image: &Image, resume: u64) -> (std::sync::Arc<Log<Memory>>, Recovery) {
+    image.restore(log.dir.path());
+    Log::open(small(log.dir.path()), Memory::default(), resume).unwrap()
+}
+
+fn lost(recovery: &Recovery) -> Vec<Range<u64>> {
+    recovery.damage.iter().map(|damage| damage.range.clone()).collect()
+}
+
+#[test]
+fn a_log_cut_below_the_point_of_resuming_is_reported_when_it_is_opened() {
+    let log = written(&[3000; 12]);
+    let end = log.end;
+    for (hit, frame) in log.frames.iter().enumerate() {
+        let start = frame.start / SMALL * SMALL;
+        for (cut, truncate) in
+            [(frame.start, true), (frame.start, false), (frame.start + 500, true)]
+        {
+            let mut image = log.image.clone();
+            image.segment(start)[(cut - start) as usize..].fill(0);
+            if truncate {
+                image.segment(start).truncate((cut - start) as usize);
+            }
+            let segment_end = start + SMALL;
+            // Zeros in a file of the right length show only right before the point of resuming.
+            let resume = if truncate { end } else { end.min(segment_end) };
+            let (opened, recovery) = resumed(&log, &image, resume);
+            let expected = frame.start..end.min(segment_end);
+            assert_eq!(lost(&recovery), [expected], "frame {hit} cut at {cut}, {truncate}");
+            assert_eq!(recovery.end, end, "frame {hit}");
+            let read = opened.read_at(frame.start + FRAME_HEADER, &mut [0; 3000]);
+            assert!(read.is_err(), "frame {hit} was served");
+            assert!(append(&opened, 99, 100).start > end);
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_below_the_point_of_resuming_is_reported_when_it_is_opened() {
+    let log = written(&[3000; 12]);
+    let mut image = log.image.clone();
+    image.remove(&format!("log/{SMALL:020}.seg"));
+    for resume in [2 * SMALL, log.end] {
+        let (opened, recovery) = resumed(&log, &image, resume);
+        let missing = SMALL..2 * SMALL;
+        assert_eq!(lost(&recovery), [missing], "resume at {resume}");
+        assert_eq!(recovery.damage[0].path, segment_path(log.dir.path(), SMALL));
+        assert_eq!(opened.damage(), recovery.damage);
+    }
+}
+
+#[test]
+fn a_file_cut_behind_its_last_frame_has_lost_nothing() {
+    let log = written(&[3000; 12]);
+    let last = log.frames.iter().rfind(|frame| frame.end <= SMALL).unwrap();
+    let mut image = log.image.clone();
+    image.segment(0).truncate(last.end as usize);
+    for resume in [SMALL, log.end] {
+        let (_, recovery) = resumed(&log, &image, resume);
+        assert_eq!(recovery.damage, [], "resume at {resume}");
+    }
+}
+
+#[test]
+fn segments_missing_in_front_are_damage_where_the_caller_knows_of_them() {
+    let log = written(&[3000; 12]);
+    let mut image = log.image.clone();
+    image.remove(&format!("log/{:020}.seg", 0));
+    let (opened, recovery) = resumed(&log, &image, log.end);
+    assert_eq!((recovery.start, &recovery.damage[..]), (SMALL, &[][..]));
+    assert_eq!(opened.note_missing_front(SMALL), None);
+    let missing = opened.note_missing_front(0).unwrap();
+    assert_eq!((&missing.path, &missing.range), (&segment_path(log.dir.path(), 0), &(0..SMALL)));
+    assert_eq!(opened.damage(), [missing]);
+}
