@@ -52,6 +52,11 @@ impl Service for Broker {
         pull::resume(self, session, out);
     }
 
+    fn half_closed(&self, session: &mut Session, out: &mut Output) {
+        session.ended = true;
+        pull::resume(self, session, out);
+    }
+
     fn disconnected(&self, session: Session) {
         let connection = session.peer.id();
         self.producers.disconnected(connection);

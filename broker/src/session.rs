@@ -19,6 +19,8 @@ pub(crate) struct Session {
     /// Of connections that ever sent a message.
     sends: Option<Box<Sends>>,
     pub(crate) parked: Vec<ParkedPull>,
+    /// The client sends no more: nothing waits for messages any longer.
+    pub(crate) ended: bool,
     /// Of connections that ever waited for the disk.
     deferred: Option<Box<Deferred>>,
 }
@@ -42,7 +44,7 @@ struct Deferred {
 
 impl Session {
     pub(crate) fn new(peer: Arc<Peer>) -> Self {
-        Self { peer, sends: None, parked: Vec::new(), deferred: None }
+        Self { peer, sends: None, parked: Vec::new(), ended: false, deferred: None }
     }
 
     pub(crate) fn sends(&mut self) -> &mut Sends {

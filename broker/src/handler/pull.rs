@@ -160,11 +160,12 @@ fn subscription(
 /// Looks again at the parked pulls of a woken connection that have something to look at.
 pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
     let now_ms = broker.now_ms();
+    let ending = session.ended || broker.is_stopping();
     for parked in std::mem::take(&mut session.parked) {
         // One message can be what thousands of pulls waited for: the rest follows when the client
         // has taken these answers.
         let is_full = out.unsent() >= u64::from(UNSENT_MAX);
-        if is_full || !(parked.is_ripe(now_ms) || broker.is_stopping()) {
+        if is_full || !parked.is_ripe(now_ms, ending) {
             session.parked.push(parked);
             continue;
         }
@@ -186,21 +187,22 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
 
 impl Session {
     fn park(&mut self, mut parked: ParkedPull) {
-        // Not while it waits for messages: a client that closes its connection looks the same as one
-        // that only ends its side, and its group has to hear of it at once.
+        // Not while it waits for messages: such a pull is answered as soon as the client ends its side,
+        // which looks the same as a close, of which its group has to hear at once.
         parked.promise = parked.cold.is_some().then(|| self.peer.defer());
         self.parked.push(parked);
     }
 }
 
 impl ParkedPull {
-    /// Whether a look at the queue can end the wait.
-    fn is_ripe(&self, now_ms: i64) -> bool {
+    /// Whether a look at the queue can end the wait. `ending`: nobody waits for messages any longer.
+    fn is_ripe(&self, now_ms: i64, ending: bool) -> bool {
         if let Some(cold) = &self.cold {
             return cold.is_done();
         }
         let queue = &self.pull.queue;
-        self.deadline_ms <= now_ms || queue.is_closed() || queue.max().wire() > self.pull.from
+        let is_due = ending || self.deadline_ms <= now_ms;
+        is_due || queue.is_closed() || queue.max().wire() > self.pull.from
     }
 }
 
@@ -214,7 +216,8 @@ fn serve_or_park(
     out: &mut Output,
 ) -> Result<(), PullError> {
     // A client that parks more than it can have queues is answered with what there is.
-    let may_wait = may_wait && !broker.is_stopping() && session.parked.len() < MAX_PARKED;
+    let ending = session.ended || broker.is_stopping();
+    let may_wait = may_wait && !ending && session.parked.len() < MAX_PARKED;
     let warmed = parked.cold.take().is_some();
     loop {
         let pull = &mut parked.pull;

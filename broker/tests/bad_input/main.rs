@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod ends;
 mod framing;
 mod namesrv;
 mod pair;

@@ -110,7 +110,9 @@ struct Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Serving,
-    /// The peer sends no more, but is owed answers.
+    /// The peer sends no more; the service is told when it has handled what came before.
+    Ended,
+    /// The service knows that the peer sends no more. It may still owe answers.
     HalfClosed,
     /// Everything is sent; what comes is thrown away.
     Lingering,
@@ -163,6 +165,9 @@ impl<S: Service> Connection<S> {
         let received = self.receive(work, cx).map_err(|_| CloseReason::Io)?;
         let was_stalled = std::mem::take(&mut self.stalled);
         let handled = self.handle(work);
+        if handled.is_ok() {
+            self.tell_half_close(work);
+        }
         if received || was_stalled {
             // What other threads queued in the meantime joins this write.
             self.collect(work)?;
@@ -196,7 +201,8 @@ impl<S: Service> Connection<S> {
     /// Reads until the socket is empty or there is a batch; `false` if nothing new is known.
     fn receive(&mut self, work: &mut Work, cx: &mut Context<'_>) -> io::Result<bool> {
         let owes_too_much = work.output.burden() >= self.shared.limits.unsent as u64;
-        if self.stage == Stage::HalfClosed || self.stalled || owes_too_much {
+        let ended = matches!(self.stage, Stage::Ended | Stage::HalfClosed);
+        if ended || self.stalled || owes_too_much {
             return Ok(false);
         }
         let mut received = 0;
@@ -248,8 +254,18 @@ impl<S: Service> Connection<S> {
         if self.stage == Stage::Lingering {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.stage = Stage::HalfClosed;
+        self.stage = Stage::Ended;
         Ok(())
+    }
+
+    fn tell_half_close(&mut self, work: &mut Work) {
+        if self.stage == Stage::Ended
+            && !self.stalled
+            && let Some(session) = &mut self.session
+        {
+            self.stage = Stage::HalfClosed;
+            self.shared.service.half_closed(session, &mut work.output);
+        }
     }
 
     /// Gives all whole frames to the service, as long as the peer does not owe us its reading.

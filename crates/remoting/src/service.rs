@@ -29,6 +29,11 @@ pub trait Service: Send + Sync + 'static {
     /// Somebody called [`Peer::wake`]: what the session waits for may have come.
     fn woken(&self, _session: &mut Self::Session, _out: &mut Output) {}
 
+    /// The peer ended its side: it sends no more, and may or may not still read. Called once, when all
+    /// its requests were handled; the connection is closed as soon as nothing is queued or
+    /// [promised](Peer::defer) any more. The place to answer what would otherwise wait.
+    fn half_closed(&self, _session: &mut Self::Session, _out: &mut Output) {}
+
     /// The connection is gone, or will be when this returns.
     fn disconnected(&self, session: Self::Session);
 

@@ -1,5 +1,6 @@
 //! Bytes no well-behaved peer sends: what they cost their sender, and that nobody else pays.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rocketkube_protocol::ResponseCode;
@@ -342,4 +343,35 @@ async fn an_end_is_not_delayed_by_answers_nobody_promised() {
     stream.shutdown().await.unwrap();
     assert_eq!(read_to_close(&mut stream).await, b"");
     server.closed(CloseReason::Peer).await;
+}
+
+#[tokio::test]
+async fn a_service_hears_once_of_a_half_close_and_can_still_answer() {
+    let server = start();
+    let mut stream = server.connect().await;
+    let parked = [command(PARK_TO_THE_END, 1), command(PARK_TO_THE_END, 2), command(PARK, 3)];
+    stream.write_all(&parked.map(|request| frame(&request)).concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_command(&mut stream).await.opaque, 1);
+    assert_eq!(read_command(&mut stream).await.opaque, 2);
+    server.service.answer_parked();
+    assert_eq!(read_command(&mut stream).await.opaque, 3);
+    assert_eq!(read_to_close(&mut stream).await, b"");
+    server.closed(CloseReason::Peer).await;
+    assert_eq!(server.service.half_closed.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn requests_left_behind_untaken_answers_are_handled_before_a_half_close_is_told() {
+    let limits = Limits { unsent: 256 * 1024, ..Limits::default() };
+    let server = start_with(Echo::default(), limits);
+    let mut stream = server.connect().await;
+    let mut many = command(ZEROS, 1);
+    many.ext = vec![("len".into(), (8 << 20).to_string())];
+    let requests = [frame(&many), frame(&command(PARK_TO_THE_END, 2))];
+    stream.write_all(&requests.concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_command(&mut stream).await.body.len(), 8 << 20);
+    assert_eq!(read_command(&mut stream).await.opaque, 2);
+    assert_eq!(read_to_close(&mut stream).await, b"");
 }

@@ -24,6 +24,8 @@ pub(crate) const PARK: RequestCode = RequestCode(3);
 pub(crate) const PARK_LOOSELY: RequestCode = RequestCode(4);
 /// Answers with as many zero bytes as field `len` says.
 pub(crate) const ZEROS: RequestCode = RequestCode(5);
+/// Is answered when the peer ends its side.
+pub(crate) const PARK_TO_THE_END: RequestCode = RequestCode(6);
 
 pub(crate) struct Parked {
     peer: Arc<Peer>,
@@ -39,6 +41,8 @@ pub(crate) struct Echo {
     pub(crate) requests: AtomicU64,
     pub(crate) disconnected: AtomicU64,
     pub(crate) woken: AtomicU64,
+    pub(crate) half_closed: AtomicU64,
+    pub(crate) answers_at_end: Mutex<Vec<u8>>,
     pub(crate) file: Option<Arc<File>>,
 }
 
@@ -80,6 +84,7 @@ impl Service for Echo {
                     _deferral: (request.code == PARK).then(|| session.defer()),
                 });
             }
+            PARK_TO_THE_END => answer.write(&mut self.answers_at_end.lock(), |_| (), request.body),
             ZEROS => {
                 let len = usize::try_from(number(&request, "len")).unwrap();
                 answer.write(out.buffer(), |_| (), &vec![0; len]);
@@ -100,6 +105,11 @@ impl Service for Echo {
 
     fn woken(&self, _: &mut Arc<Peer>, _: &mut Output) {
         self.woken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn half_closed(&self, _: &mut Arc<Peer>, out: &mut Output) {
+        self.half_closed.fetch_add(1, Ordering::Relaxed);
+        out.buffer().append(&mut self.answers_at_end.lock());
     }
 
     fn disconnected(&self, _: Arc<Peer>) {
