@@ -284,3 +284,6 @@ async fn keep_house(broker: Arc<Broker>, end: CancellationToken) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

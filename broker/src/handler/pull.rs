@@ -165,7 +165,7 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
         // One message can be what thousands of pulls waited for: the rest follows when the client
         // has taken these answers.
         let is_full = out.unsent() >= u64::from(UNSENT_MAX);
-        if is_full || !parked.is_ripe(now_ms, ending) {
+        if is_full || !(parked.is_ripe(now_ms, ending) || parked.watch_again(broker, session)) {
             session.parked.push(parked);
             continue;
         }
@@ -185,6 +185,20 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
     }
 }
 
+impl Pull {
+    /// Has the connection woken by the next message. Look at the queue after this call.
+    fn watch(&self, broker: &Broker, session: &Session) {
+        let (queue, peer) = (&self.queue, &session.peer);
+        // First, so that whoever tells the store's watch finds the connection.
+        broker.parked.watch(queue_key(queue), peer.id(), Arc::clone(peer));
+        broker.store.watch(queue);
+    }
+
+    fn has_news(&self) -> bool {
+        self.queue.is_closed() || self.queue.max().wire() > self.from
+    }
+}
+
 impl Session {
     fn park(&mut self, mut parked: ParkedPull) {
         // Not while it waits for messages: such a pull is answered as soon as the client ends its side,
@@ -200,9 +214,17 @@ impl ParkedPull {
         if let Some(cold) = &self.cold {
             return cold.is_done();
         }
-        let queue = &self.pull.queue;
-        let is_due = ending || self.deadline_ms <= now_ms;
-        is_due || queue.is_closed() || queue.max().wire() > self.pull.from
+        ending || self.deadline_ms <= now_ms || self.pull.has_news()
+    }
+
+    /// The arrival that woke the connection may be one that this pull was parked behind: it was
+    /// told late, and the watch ended with it. Whether there is something to look at after all.
+    fn watch_again(&self, broker: &Broker, session: &Session) -> bool {
+        if self.cold.is_some() {
+            return false;
+        }
+        self.pull.watch(broker, session);
+        self.pull.has_news()
     }
 }
 
@@ -243,12 +265,11 @@ fn serve_or_park(
                 return Ok(());
             }
         }
-        let (queue, connection) = (&parked.pull.queue, session.peer.id());
-        broker.store.watch(queue);
-        broker.parked.watch(queue_key(queue), connection, Arc::clone(&session.peer));
+        parked.pull.watch(broker, session);
         // A message that became visible before the watch was noted wakes nobody.
-        if queue.max().wire() <= parked.pull.from {
-            broker.parked.wake_at(connection, parked.deadline_ms, Arc::clone(&session.peer));
+        if !parked.pull.has_news() {
+            let peer = Arc::clone(&session.peer);
+            broker.parked.wake_at(peer.id(), parked.deadline_ms, peer);
             session.park(parked);
             return Ok(());
         }

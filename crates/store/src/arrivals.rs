@@ -24,10 +24,14 @@ impl Arrivals {
 
     /// A watched queue has a message that ends at `end`.
     pub(crate) fn announce(&self, queue: &Arc<Queue>, end: u64) {
-        if !queue.claim_announcement() {
+        // Whoever finds this changed a moment later watches anew, and then looks for itself.
+        if queue.is_announced() {
             return;
         }
         let mut waiting = self.waiting.lock();
+        if !queue.claim_announcement() {
+            return;
+        }
         let after = waiting.iter().rposition(|(other, _)| *other <= end);
         waiting.insert(after.map_or(0, |index| index + 1), (end, Arc::clone(queue)));
     }
@@ -39,35 +43,34 @@ impl Arrivals {
             // call that confirmed it may have come too early to see it.
             let confirmed = self.shore.confirmed();
             let Some(queue) = self.take_below(confirmed) else { return };
-            // First, so that a message applied from now on is announced by its own push.
-            queue.release_announcement();
-            self.announce_rest(&queue, confirmed);
             (self.on_arrival)(&queue);
         }
     }
 
     fn take_below(&self, confirmed: u64) -> Option<Arc<Queue>> {
         let mut waiting = self.waiting.lock();
-        let reached = waiting.front().is_some_and(|(end, _)| *end <= confirmed);
-        if reached { waiting.pop_front().map(|(_, queue)| queue) } else { None }
+        let (_, queue) = waiting.pop_front_if(|(end, _)| *end <= confirmed)?;
+        // Under the lock, so that a queue is never announced without being watched.
+        queue.end_watch();
+        Some(queue)
     }
 
-    fn announce_rest(&self, queue: &Arc<Queue>, confirmed: u64) {
-        if !queue.is_watched() {
+    /// The next arrival in the queue is told, once. Messages already there are not, unless they are
+    /// not visible yet: look at the queue after this call.
+    pub(crate) fn watch(&self, queue: &Arc<Queue>) {
+        if queue.is_watched() {
             return;
         }
-        let next = queue.entries().next_unconfirmed(confirmed);
+        {
+            let _waiting = self.waiting.lock();
+            queue.set_watched();
+        }
+        // Pushed before they could see the watch; those pushed from now on announce themselves.
+        let next = queue.entries().next_unconfirmed(self.shore.confirmed());
         if let Some(end) = next {
             self.announce(queue, end);
+            self.confirmed();
         }
-    }
-
-    /// From now on arrivals in the queue are told. Messages already there are not, unless they
-    /// are not visible yet: look at the queue after this call.
-    pub(crate) fn watch(&self, queue: &Arc<Queue>) {
-        queue.set_watched();
-        self.announce_rest(queue, self.shore.confirmed());
-        self.confirmed();
     }
 }
 
@@ -143,13 +146,29 @@ mod tests {
     }
 
     #[test]
-    fn messages_confirmed_later_are_told_again() {
+    fn messages_confirmed_later_are_told_to_those_who_watch_again() {
         let f = fixture();
         f.arrivals.watch(&f.queue);
         (0..5).for_each(|at| f.message(at));
         assert_eq!(f.confirm(250), 1);
+        f.arrivals.watch(&f.queue);
         assert_eq!(f.confirm(300), 1);
+        f.arrivals.watch(&f.queue);
         assert_eq!(f.confirm(500), 1);
+    }
+
+    #[test]
+    fn a_queue_that_was_told_costs_nothing_until_it_is_watched_again() {
+        let f = fixture();
+        f.arrivals.watch(&f.queue);
+        (0..2).for_each(|at| f.message(at));
+        assert_eq!(f.confirm(100), 1);
+        f.message(2);
+        assert_eq!(f.confirm(300), 0);
+        assert_eq!(f.arrivals.waiting.lock().len(), 0);
+        f.arrivals.watch(&f.queue);
+        f.message(3);
+        assert_eq!(f.confirm(400), 1);
     }
 
     #[test]

@@ -155,12 +155,19 @@ impl Queue {
         self.watched.store(true, Ordering::Release);
     }
 
-    /// Claims the one announcement a queue may have waiting; false if there is one.
-    pub(crate) fn claim_announcement(&self) -> bool {
-        !self.announced.swap(true, Ordering::AcqRel)
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Acquire)
     }
 
-    pub(crate) fn release_announcement(&self) {
+    /// Claims the one announcement a watched queue may have waiting; false if there is one, or
+    /// nobody watches. Under the lock of [`crate::arrivals`], like everything that changes either.
+    pub(crate) fn claim_announcement(&self) -> bool {
+        self.is_watched() && !self.announced.swap(true, Ordering::AcqRel)
+    }
+
+    /// What was announced is told: whoever wants to know more watches again.
+    pub(crate) fn end_watch(&self) {
+        self.watched.store(false, Ordering::Release);
         self.announced.store(false, Ordering::Release);
     }
 }

@@ -301,7 +301,7 @@ impl Store {
         Ok(self.log.file_range(extent.physical_offset.0, extent.size)?)
     }
 
-    /// From now on [`Options::on_arrival`] is called when messages of the queue become visible.
+    /// Has [`Options::on_arrival`] called once, when the next messages of the queue become visible.
     /// Look at the queue after this call: those already visible are not told.
     pub fn watch(&self, queue: &Arc<Queue>) {
         self.tables.arrivals.watch(queue);
