@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rocketkube_protocol::body::{Body, DataVersion, MessageQueue, SubscriptionGroupConfig};
@@ -21,9 +21,12 @@ use crate::handler::client::notify_members;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::producers::Producers;
-use crate::refusal::chain;
+use crate::refusal::{AdminError, chain};
 use crate::registration::Changes;
 use crate::wake::{Confirmations, Parked, queue_key};
+
+/// Most topics and groups, together, that clients make by using them. Administrators may make more.
+pub(crate) const MAX_MADE: usize = 100_000;
 
 /// What all connections of a broker share.
 pub(crate) struct Broker {
@@ -44,6 +47,8 @@ pub(crate) struct Broker {
     pub(crate) advertised: SocketAddr,
     /// Counts changes of topics and groups, for those who keep a copy.
     version: AtomicI64,
+    /// Topics and groups there are, or a few less.
+    pub(crate) made: AtomicUsize,
     unique_ids: AtomicU16,
     turn: AtomicU32,
     stopping: AtomicBool,
@@ -66,6 +71,7 @@ pub(crate) struct Parts {
 impl Broker {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { config, store, confirmations, parked, metrics, advertised } = parts;
+        let made = AtomicUsize::new(store.topics().len() + store.groups().len());
         Self {
             config,
             store: Arc::new(store),
@@ -80,6 +86,7 @@ impl Broker {
             started_ms: now_ms(),
             advertised,
             version: AtomicI64::new(0),
+            made,
             unique_ids: AtomicU16::new(0),
             turn: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
@@ -132,6 +139,15 @@ impl Broker {
         id.to_string()
     }
 
+    /// Whether a client may make one more topic or group by using it. Says so if not.
+    pub(crate) fn has_room(&self, name: &str) -> bool {
+        let has_room = self.made.load(Ordering::Relaxed) < MAX_MADE;
+        if !has_room && self.may_warn() {
+            warn!(name, MAX_MADE, "too many topics and groups, no more are made automatically");
+        }
+        has_room
+    }
+
     /// Makes a topic unless there is one, which stays as it is: somebody else may have made it since
     /// the caller looked. Gives the position of the log that an answer has to wait for.
     pub(crate) fn make_topic(&self, name: &str, config: &TopicConfig) -> Result<u64, StoreError> {
@@ -139,7 +155,7 @@ impl Broker {
             Err(StoreError::TopicExists { .. }) => Ok(self.store.end().0),
             Err(error) => Err(error),
             Ok(end) => {
-                self.changed();
+                self.added();
                 self.changes.topic(name);
                 Ok(end)
             }
@@ -151,10 +167,17 @@ impl Broker {
     pub(crate) fn put_topic(&self, name: &str, config: &TopicConfig) -> Result<u64, StoreError> {
         let now_ms = self.now_ms();
         let end = match self.store.create_topic(name, config, now_ms) {
-            Err(StoreError::TopicExists { .. }) => self.store.update_topic(name, config, now_ms)?,
-            result => result?,
+            Err(StoreError::TopicExists { .. }) => {
+                let end = self.store.update_topic(name, config, now_ms)?;
+                self.changed();
+                end
+            }
+            result => {
+                let end = result?;
+                self.added();
+                end
+            }
         };
-        self.changed();
         self.changes.topic(name);
         Ok(end)
     }
@@ -162,7 +185,7 @@ impl Broker {
     pub(crate) fn remove_topic(&self, name: &str) -> Result<u64, StoreError> {
         let topic = self.store.topic(name);
         let end = self.store.delete_topic(name, self.now_ms())?;
-        self.changed();
+        self.removed();
         self.changes.everything();
         // Whoever waits for messages of it will never get any.
         for queue in topic.iter().flat_map(|topic| topic.queues()) {
@@ -193,33 +216,57 @@ impl Broker {
 
     pub(crate) fn put_group(&self, config: &SubscriptionGroupConfig) -> Result<u64, StoreError> {
         let json = String::from_utf8_lossy(&config.encode()).into_owned();
+        let was_there = self.store.group(&config.group_name).is_some();
         let end = self.store.put_group(&config.group_name, &json, self.now_ms())?;
-        self.changed();
+        if was_there {
+            self.changed();
+        } else {
+            self.added();
+        }
         Ok(end)
     }
 
     /// Makes a group and its retry topic if they are not there and may be made: what the first
     /// heartbeat of a consumer does. Gives the position to wait for; `None` if there is no group.
-    pub(crate) fn ensure_group(&self, name: &str) -> Result<Option<u64>, StoreError> {
+    pub(crate) fn ensure_group(&self, name: &str) -> Result<Option<u64>, AdminError> {
         let Some(config) = self.group(name) else { return Ok(None) };
         let mut end = self.store.end().0;
-        if self.store.group(name).is_none() && !names::is_system_group(name) {
-            let json = String::from_utf8_lossy(&config.encode()).into_owned();
-            end = self.store.create_group(name, &json, self.now_ms())?;
-            self.changed();
-        }
+        let make_group = self.store.group(name).is_none() && !names::is_system_group(name);
         let retry = names::retry_topic(name);
         let queues = u32::try_from(config.retry_queue_nums).unwrap_or(0);
-        if queues > 0 && self.store.topic(&retry).is_none() {
+        let make_retry = queues > 0 && self.store.topic(&retry).is_none();
+        if (make_group || make_retry) && !self.has_room(name) {
+            return Err(AdminError::TooManyGroups { group: name.to_owned(), max: MAX_MADE });
+        }
+        if make_group {
+            let json = String::from_utf8_lossy(&config.encode()).into_owned();
+            end = self.store.create_group(name, &json, self.now_ms())?;
+            self.added();
+        }
+        if make_retry {
             end = end.max(self.make_topic(&retry, &TopicConfig::with_queues(queues))?);
         }
         Ok(Some(end))
     }
 
     pub(crate) fn remove_group(&self, name: &str, clean: bool) -> Result<u64, StoreError> {
+        let was_there = self.store.group(name).is_some();
         let end = self.store.delete_group(name, clean, self.now_ms())?;
-        self.changed();
+        if was_there {
+            self.removed();
+        }
         Ok(end)
+    }
+
+    fn added(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        self.changed();
+    }
+
+    fn removed(&self) {
+        let less = |made: usize| made.checked_sub(1);
+        let _ = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.changed();
     }
 
     fn changed(&self) {

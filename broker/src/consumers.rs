@@ -3,7 +3,7 @@
 //! Fed by heartbeats, unregistrations and closed connections. Knows no socket: a member carries a
 //! handle `H` that the caller knows how to notify. Time is an argument, in milliseconds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use parking_lot::RwLock;
 use rocketkube_protocol::body::{
@@ -54,23 +54,23 @@ pub(crate) struct Member<H> {
 pub(crate) struct Group<H> {
     pub(crate) mode: GroupMode,
     pub(crate) subscriptions: BTreeMap<String, SubscriptionData>,
-    pub(crate) members: Vec<Member<H>>,
+    pub(crate) members: Members<H>,
 }
 
+/// Members of a group by their connections, those that connected first in front.
+pub(crate) type Members<H> = BTreeMap<u64, Member<H>>;
+
 impl<H: Clone> Group<H> {
-    fn handles(&self) -> Vec<H> {
-        self.members.iter().map(|member| member.handle.clone()).collect()
+    fn change(&self, name: &str) -> Change<H> {
+        let notify = self.members.values().map(|member| member.handle.clone()).collect();
+        Change { group: name.to_owned(), notify }
     }
 
-    /// Client ids, each once, in the order of joining; clients sort them.
+    /// Client ids, each once; clients sort them.
     pub(crate) fn client_ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = Vec::with_capacity(self.members.len());
-        for member in &self.members {
-            if !ids.contains(&member.client_id) {
-                ids.push(member.client_id.clone());
-            }
-        }
-        ids
+        let mut seen = HashSet::with_capacity(self.members.len());
+        let ids = self.members.values().map(|member| &member.client_id);
+        ids.filter(|id| seen.insert(*id)).cloned().collect()
     }
 
     /// Takes over the subscriptions of a heartbeat: per topic the highest version stays, topics
@@ -102,13 +102,9 @@ pub(crate) struct Change<H> {
 }
 
 /// Whether a client is among the members, and only through other connections.
-pub(crate) fn is_only_elsewhere<H>(
-    members: &[Member<H>],
-    client_id: &str,
-    connection: u64,
-) -> bool {
-    let mut same = members.iter().filter(|member| member.client_id == client_id).peekable();
-    same.peek().is_some() && same.all(|member| member.connection != connection)
+pub(crate) fn is_only_elsewhere<H>(members: &Members<H>, client_id: &str, connection: u64) -> bool {
+    let is_it = |member: &Member<H>| member.client_id == client_id;
+    !members.get(&connection).is_some_and(is_it) && members.values().any(is_it)
 }
 
 /// All consumer groups with live members.
@@ -135,21 +131,14 @@ impl<H: Clone> Consumers<H> {
         let entry = groups.entry(group.to_owned()).or_insert_with(|| Group {
             mode,
             subscriptions: BTreeMap::new(),
-            members: Vec::new(),
+            members: BTreeMap::new(),
         });
         entry.mode = mode;
-        let known = entry.members.iter_mut().find(|m| m.connection == member.connection);
-        let joined = if let Some(known) = known {
-            let renamed = known.client_id != member.client_id;
-            *known = member;
-            renamed
-        } else {
-            entry.members.push(member);
-            true
-        };
+        let client_id = member.client_id.clone();
+        let known = entry.members.insert(member.connection, member);
+        let joined = known.is_none_or(|known| known.client_id != client_id);
         let resubscribed = subscriptions.is_some_and(|s| entry.merge(s));
-        (joined || resubscribed)
-            .then(|| Change { group: group.to_owned(), notify: entry.handles() })
+        (joined || resubscribed).then(|| entry.change(group))
     }
 
     /// Removes a client's connection from one group, because the client said so.
@@ -159,35 +148,29 @@ impl<H: Clone> Consumers<H> {
         client_id: &str,
         connection: u64,
     ) -> Option<Change<H>> {
-        self.remove_members(Some(group), |m| m.connection == connection && m.client_id == client_id)
-            .pop()
+        let mut groups = self.groups.write();
+        remove(&mut groups, group, connection, |member| member.client_id == client_id)
     }
 
-    /// Removes a closed connection from all groups.
-    pub(crate) fn disconnected(&self, connection: u64) -> Vec<Change<H>> {
-        self.remove_members(None, |m| m.connection == connection)
+    /// Removes a closed connection from the groups it joined.
+    pub(crate) fn disconnected<'g>(
+        &self,
+        connection: u64,
+        joined: impl IntoIterator<Item = &'g String>,
+    ) -> Vec<Change<H>> {
+        let mut groups = self.groups.write();
+        let left = |group: &String| remove(&mut groups, group, connection, |_| true);
+        joined.into_iter().filter_map(left).collect()
     }
 
     /// Drops members whose last heartbeat is older than [`MEMBER_EXPIRY_MS`].
     pub(crate) fn expire(&self, now_ms: i64) -> Vec<Change<H>> {
-        self.remove_members(None, |m| now_ms - m.last_heartbeat_ms > MEMBER_EXPIRY_MS)
-    }
-
-    fn remove_members(
-        &self,
-        only: Option<&str>,
-        gone: impl Fn(&Member<H>) -> bool,
-    ) -> Vec<Change<H>> {
         let mut changes = Vec::new();
-        let mut groups = self.groups.write();
-        groups.retain(|name, group| {
-            if only.is_some_and(|only| only != name) {
-                return true;
-            }
+        self.groups.write().retain(|name, group| {
             let before = group.members.len();
-            group.members.retain(|member| !gone(member));
+            group.members.retain(|_, m| now_ms - m.last_heartbeat_ms <= MEMBER_EXPIRY_MS);
             if group.members.len() != before {
-                changes.push(Change { group: name.clone(), notify: group.handles() });
+                changes.push(group.change(name));
             }
             !group.members.is_empty()
         });
@@ -209,6 +192,23 @@ impl<H: Clone> Consumers<H> {
         let subscribed = groups.iter().filter(|(_, group)| group.subscriptions.contains_key(topic));
         subscribed.map(|(name, _)| name.clone()).collect()
     }
+}
+
+/// Takes a connection out of a group, and with the last one the group.
+fn remove<H: Clone>(
+    groups: &mut HashMap<String, Group<H>>,
+    name: &str,
+    connection: u64,
+    is_it: impl Fn(&Member<H>) -> bool,
+) -> Option<Change<H>> {
+    let group = groups.get_mut(name)?;
+    group.members.get(&connection).filter(|member| is_it(member))?;
+    group.members.remove(&connection);
+    let change = group.change(name);
+    if group.members.is_empty() {
+        groups.remove(name);
+    }
+    Some(change)
 }
 
 #[cfg(test)]
@@ -261,13 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_connection_leaves_all_groups_and_the_others_hear_of_it() {
+    fn a_closed_connection_leaves_its_groups_and_the_others_hear_of_it() {
         let consumers = Consumers::new();
         join(&consumers, "a", 1);
         join(&consumers, "b", 2);
-        let changes = consumers.disconnected(1);
+        let joined = ["g".to_owned(), "long gone".to_owned()];
+        let changes = consumers.disconnected(1, &joined);
         assert_eq!(changes, [Change { group: "g".into(), notify: vec![2] }]);
-        assert!(consumers.disconnected(1).is_empty());
+        assert!(consumers.disconnected(1, &joined).is_empty());
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
-use crate::consumers::{MEMBER_EXPIRY_MS, Member, is_only_elsewhere};
+use crate::consumers::{MEMBER_EXPIRY_MS, Member, Members, is_only_elsewhere};
 
 /// All producer groups with live members.
 #[derive(Debug)]
 pub(crate) struct Producers<H> {
-    groups: RwLock<BTreeMap<String, Vec<Member<H>>>>,
+    groups: RwLock<BTreeMap<String, Members<H>>>,
 }
 
 impl<H: Clone> Producers<H> {
@@ -21,11 +21,7 @@ impl<H: Clone> Producers<H> {
 
     pub(crate) fn heartbeat(&self, group: &str, member: Member<H>) {
         let mut groups = self.groups.write();
-        let members = groups.entry(group.to_owned()).or_default();
-        match members.iter_mut().find(|known| known.connection == member.connection) {
-            Some(known) => *known = member,
-            None => members.push(member),
-        }
+        groups.entry(group.to_owned()).or_default().insert(member.connection, member);
     }
 
     /// Whether a client is in the group, and only through other connections.
@@ -34,40 +30,59 @@ impl<H: Clone> Producers<H> {
         groups.get(group).is_some_and(|members| is_only_elsewhere(members, client_id, connection))
     }
 
-    pub(crate) fn unregister(&self, group: &str, client_id: &str, connection: u64) {
+    /// Removes a client's connection from one group; false if it was not in it.
+    pub(crate) fn unregister(&self, group: &str, client_id: &str, connection: u64) -> bool {
         let mut groups = self.groups.write();
-        if let Some(members) = groups.get_mut(group) {
-            members.retain(|m| m.connection != connection || m.client_id != client_id);
-            if members.is_empty() {
-                groups.remove(group);
-            }
+        remove(&mut groups, group, connection, |member| member.client_id == client_id)
+    }
+
+    /// Removes a closed connection from the groups it joined.
+    pub(crate) fn disconnected<'g>(
+        &self,
+        connection: u64,
+        joined: impl IntoIterator<Item = &'g String>,
+    ) {
+        let mut groups = self.groups.write();
+        for group in joined {
+            remove(&mut groups, group, connection, |_| true);
         }
     }
 
-    pub(crate) fn disconnected(&self, connection: u64) {
-        self.retain(|member| member.connection != connection);
-    }
-
     pub(crate) fn expire(&self, now_ms: i64) {
-        self.retain(|member| now_ms - member.last_heartbeat_ms <= MEMBER_EXPIRY_MS);
-    }
-
-    fn retain(&self, keep: impl Fn(&Member<H>) -> bool) {
         self.groups.write().retain(|_, members| {
-            members.retain(&keep);
+            members.retain(|_, member| now_ms - member.last_heartbeat_ms <= MEMBER_EXPIRY_MS);
             !members.is_empty()
         });
     }
 
     /// Members of one group; empty if nobody is online.
     pub(crate) fn members(&self, group: &str) -> Vec<Member<H>> {
-        self.groups.read().get(group).cloned().unwrap_or_default()
+        let groups = self.groups.read();
+        groups.get(group).map(|members| members.values().cloned().collect()).unwrap_or_default()
     }
 
     /// Every group with its members.
-    pub(crate) fn all(&self) -> BTreeMap<String, Vec<Member<H>>> {
+    pub(crate) fn all(&self) -> BTreeMap<String, Members<H>> {
         self.groups.read().clone()
     }
+}
+
+/// Takes a connection out of a group, and with the last one the group.
+fn remove<H>(
+    groups: &mut BTreeMap<String, Members<H>>,
+    name: &str,
+    connection: u64,
+    is_it: impl Fn(&Member<H>) -> bool,
+) -> bool {
+    let Some(members) = groups.get_mut(name) else { return false };
+    let is_there = members.get(&connection).is_some_and(is_it);
+    if is_there {
+        members.remove(&connection);
+    }
+    if members.is_empty() {
+        groups.remove(name);
+    }
+    is_there
 }
 
 #[cfg(test)]
@@ -92,7 +107,7 @@ mod tests {
         producers.heartbeat("p", member(2, MEMBER_EXPIRY_MS));
         producers.expire(MEMBER_EXPIRY_MS + 1);
         assert_eq!(producers.members("p").len(), 1);
-        producers.disconnected(2);
+        producers.disconnected(2, &["p".to_owned()]);
         assert!(producers.all().is_empty());
     }
 

@@ -40,6 +40,11 @@ pub(crate) enum SendError {
     ReservedTopic { topic: String },
     #[error("topic[{topic}] not exist, apply first please!")]
     NoSuchTopic { topic: String },
+    #[error(
+        "topic[{topic}] not exist, and there are {max} topics and groups, of which no more are made \
+         automatically; have an administrator create it"
+    )]
+    TooManyTopics { topic: String, max: usize },
     #[error("the topic[{topic}] sending message is forbidden")]
     NotWritable { topic: String },
     #[error("the consumer group[{group}] of the retry topic not exist")]
@@ -119,6 +124,11 @@ pub(crate) enum AdminError {
     NoSuchTopic { topic: String },
     #[error("Group {group} not exist!")]
     NoSuchGroup { group: String },
+    #[error(
+        "Group {group} not exist, and there are {max} topics and groups, of which no more are made \
+         automatically; have an administrator create it"
+    )]
+    TooManyGroups { group: String, max: usize },
     #[error("the consumer group[{group}] not online")]
     NotOnline { group: String },
     #[error("no consumer for this group, {group}")]
@@ -156,7 +166,7 @@ impl Refusal for SendError {
                 ResponseCode::INVALID_PARAMETER
             }
             Self::ReservedTopic { .. } | Self::NotWritable { .. } => ResponseCode::NO_PERMISSION,
-            Self::NoSuchTopic { .. } => ResponseCode::TOPIC_NOT_EXIST,
+            Self::NoSuchTopic { .. } | Self::TooManyTopics { .. } => ResponseCode::TOPIC_NOT_EXIST,
             Self::NoSuchGroup { .. } => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::Size { .. }
             | Self::Batch { .. }
@@ -199,7 +209,9 @@ impl Refusal for AdminError {
             | Self::SystemTopic { .. }
             | Self::IllegalQueue { .. } => ResponseCode::INVALID_PARAMETER,
             Self::NoSuchTopic { .. } => ResponseCode::TOPIC_NOT_EXIST,
-            Self::NoSuchGroup { .. } => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Self::NoSuchGroup { .. } | Self::TooManyGroups { .. } => {
+                ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST
+            }
             Self::NotOnline { .. } => ResponseCode::CONSUMER_NOT_ONLINE,
             Self::NobodyInGroup { .. }
             | Self::NoSuchProducerGroup { .. }

@@ -57,10 +57,11 @@ impl Service for Broker {
         pull::resume(self, session, out);
     }
 
-    fn disconnected(&self, session: Session) {
+    fn disconnected(&self, mut session: Session) {
         let connection = session.peer.id();
-        self.producers.disconnected(connection);
-        for change in self.consumers.disconnected(connection) {
+        let joined = session.memberships();
+        self.producers.disconnected(connection, &joined.producers);
+        for change in self.consumers.disconnected(connection, &joined.consumers) {
             client::notify_members(&change);
         }
         self.parked.disconnected(connection);

@@ -1,8 +1,9 @@
 //! What the broker remembers of one connection.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use rocketkube_protocol::body::HeartbeatData;
 use rocketkube_remoting::{Deferral, Output, Peer};
 use rocketkube_store::Batch;
 
@@ -23,6 +24,26 @@ pub(crate) struct Session {
     pub(crate) ended: bool,
     /// Of connections that ever waited for the disk.
     deferred: Option<Box<Deferred>>,
+    /// Of connections that ever sent a heartbeat.
+    memberships: Option<Box<Memberships>>,
+}
+
+/// Groups that a connection is in, or was and left without a word.
+#[derive(Default)]
+pub(crate) struct Memberships {
+    pub(crate) consumers: HashSet<String>,
+    pub(crate) producers: HashSet<String>,
+}
+
+impl Memberships {
+    /// In how many groups the connection would be with those of a heartbeat.
+    pub(crate) fn with(&self, heartbeat: &HeartbeatData) -> usize {
+        let consumers = heartbeat.consumer_data_set.iter().map(|data| &data.group_name);
+        let producers = heartbeat.producer_data_set.iter().map(|data| &data.group_name);
+        let new = consumers.filter(|name| !self.consumers.contains(*name)).count()
+            + producers.filter(|name| !self.producers.contains(*name)).count();
+        self.consumers.len() + self.producers.len() + new
+    }
 }
 
 /// What a producer's connection keeps.
@@ -44,7 +65,18 @@ struct Deferred {
 
 impl Session {
     pub(crate) fn new(peer: Arc<Peer>) -> Self {
-        Self { peer, sends: None, parked: Vec::new(), ended: false, deferred: None }
+        Self {
+            peer,
+            sends: None,
+            parked: Vec::new(),
+            ended: false,
+            deferred: None,
+            memberships: None,
+        }
+    }
+
+    pub(crate) fn memberships(&mut self) -> &mut Memberships {
+        self.memberships.get_or_insert_default()
     }
 
     pub(crate) fn sends(&mut self) -> &mut Sends {

@@ -6,7 +6,7 @@ use rocketkube_protocol::header::SendMessage;
 use rocketkube_protocol::names;
 use rocketkube_store::{StoreError, Topic, TopicConfig};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, MAX_MADE};
 use crate::refusal::SendError;
 
 /// Bit of `perm` that lets a topic be a template.
@@ -58,6 +58,9 @@ pub(crate) fn auto_create(
 }
 
 fn create(broker: &Broker, name: &str, config: &TopicConfig) -> Result<Arc<Topic>, SendError> {
+    if !broker.has_room(name) {
+        return Err(SendError::TooManyTopics { topic: name.to_owned(), max: MAX_MADE });
+    }
     broker.make_topic(name, config)?;
     broker.store.topic(name).ok_or_else(|| SendError::NoSuchTopic { topic: name.to_owned() })
 }

@@ -18,9 +18,9 @@ use crate::broker::Broker;
 use crate::consumers::{Change, Group, GroupMode, Member, is_only_elsewhere};
 use crate::filter::{TagFilter, is_tag_language};
 use crate::refusal::AdminError;
-use crate::session::Session;
+use crate::session::{Memberships, Session};
 
-/// Most groups of one heartbeat: a process with more of them is not one.
+/// Most groups of one connection: a process with more of them is not one.
 const MAX_GROUPS: usize = 10_000;
 /// Longest client id, in bytes. Clients build it of an address, a process id and a name.
 const MAX_CLIENT_ID: usize = 1_024;
@@ -28,43 +28,55 @@ const MAX_CLIENT_ID: usize = 1_024;
 /// `HEART_BEAT` (34): who is there, for which groups, and what they subscribe.
 pub(crate) fn heartbeat(
     broker: &Broker,
-    session: &Session,
+    session: &mut Session,
     request: &Request<'_>,
 ) -> Result<Reply, AdminError> {
     let body: HeartbeatData = decode(request.body, "heartbeat")?;
-    check(&body)?;
-    let now_ms = broker.now_ms();
+    check(&body, session.memberships())?;
+    let (now_ms, peer) = (broker.now_ms(), Arc::clone(&session.peer));
+    let joined = session.memberships();
     let member = || Member {
         client_id: body.client_id.clone(),
-        connection: session.peer.id(),
-        handle: Arc::clone(&session.peer),
+        connection: peer.id(),
+        handle: Arc::clone(&peer),
         language: request.language.name(),
         version: request.version,
         last_heartbeat_ms: now_ms,
     };
     for producer in &body.producer_data_set {
+        joined.producers.insert(producer.group_name.clone());
         broker.producers.heartbeat(&producer.group_name, member());
     }
-    let mut after = 0;
+    let (mut after, mut refused) = (0, None);
     for consumer in body.consumer_data_set {
         let group = consumer.group_name.clone();
-        let Some(position) = broker.ensure_group(&group)? else {
-            continue; // It gets no queues, and pulls are refused with the reason.
-        };
-        after = after.max(position);
+        match broker.ensure_group(&group) {
+            Ok(Some(position)) => after = after.max(position),
+            // It gets no queues, and pulls are refused with the reason.
+            Ok(None) => continue,
+            Err(error) => {
+                refused = Some(error);
+                continue;
+            }
+        }
+        joined.consumers.insert(group.clone());
         let mode = GroupMode::of(&consumer);
         let subscriptions = (!body.without_sub).then_some(consumer.subscription_data_set);
         let change = broker.consumers.heartbeat(&group, mode, subscriptions, member());
         change.iter().for_each(notify_members);
     }
+    // The other groups are registered all the same.
+    if let Some(error) = refused {
+        return Err(error);
+    }
     let reply = Reply::after(after).field("IS_SUPPORT_HEART_BEAT_V2", true);
     Ok(reply.field("IS_SUB_CHANGE", true))
 }
 
-fn check(body: &HeartbeatData) -> Result<(), AdminError> {
-    let groups = body.consumer_data_set.len() + body.producer_data_set.len();
+fn check(body: &HeartbeatData, joined: &Memberships) -> Result<(), AdminError> {
+    let groups = joined.with(body);
     if groups > MAX_GROUPS {
-        let (value, expected) = (groups.to_string(), "at most 10000 groups");
+        let (value, expected) = (groups.to_string(), "at most 10000 groups of one connection");
         return Err(AdminError::Parameter { field: "groups", value, expected });
     }
     if body.client_id.is_empty() || body.client_id.len() > MAX_CLIENT_ID {
@@ -85,7 +97,7 @@ fn check(body: &HeartbeatData) -> Result<(), AdminError> {
 /// others registered is somebody else's.
 pub(crate) fn unregister(
     broker: &Broker,
-    session: &Session,
+    session: &mut Session,
     request: &Request<'_>,
 ) -> Result<Reply, AdminError> {
     let header: UnregisterClient<'_> = request.header()?;
@@ -102,12 +114,16 @@ pub(crate) fn unregister(
     if foreign {
         return Err(AdminError::ForeignClient { client_id: client_id.chars().take(64).collect() });
     }
-    if let Some(group) = producers {
-        broker.producers.unregister(group, client_id, connection);
+    if let Some(group) = producers
+        && broker.producers.unregister(group, client_id, connection)
+    {
+        session.memberships().producers.remove(group);
     }
-    if let Some(group) = consumers {
-        let change = broker.consumers.unregister(group, client_id, connection);
-        change.iter().for_each(notify_members);
+    if let Some(group) = consumers
+        && let Some(change) = broker.consumers.unregister(group, client_id, connection)
+    {
+        session.memberships().consumers.remove(group);
+        notify_members(&change);
     }
     Ok(Reply::done())
 }
@@ -140,7 +156,7 @@ pub(crate) fn consumer_connections(
     let header: ConsumerGroup<'_> = request.header()?;
     let name = header.consumer_group.as_ref();
     let body = broker.consumers.with_group(name, |group| ConsumerConnection {
-        connection_set: group.members.iter().map(connection).collect(),
+        connection_set: group.members.values().map(connection).collect(),
         consume_from_where: group.mode.consume_from_where,
         consume_type: group.mode.consume_type,
         message_model: group.mode.message_model,
@@ -175,7 +191,8 @@ pub(crate) fn all_producers(broker: &Broker) -> Reply {
         version: member.version,
     };
     let groups = broker.producers.all().into_iter();
-    let data = groups.map(|(group, members)| (group, members.iter().map(info).collect())).collect();
+    let data =
+        groups.map(|(group, members)| (group, members.values().map(info).collect())).collect();
     Reply::body(ProducerTable { data }.encode())
 }
 

@@ -1,11 +1,14 @@
 //! A broker on a port, looked at from inside: for what no client can bring about.
 
+use std::sync::atomic::Ordering;
+
 use rocketkube_protocol::{Command, RequestCode, ResponseCode};
 use rocketkube_remoting::Connection;
 use rocketkube_store::TopicConfig;
 use tempfile::TempDir;
 
 use super::*;
+use crate::broker::MAX_MADE;
 
 /// The longest anything may take that does not wait for a pull's deadline.
 const SOON: Duration = Duration::from_secs(10);
@@ -25,6 +28,7 @@ async fn fixture() -> Fixture {
         vip: false,
         data_dir: data.path().to_owned(),
         flush: FlushMode::Async,
+        auto_create_topics: true,
         ..Config::default()
     };
     let stop = CancellationToken::new();
@@ -56,9 +60,13 @@ fn pull(offset: &str) -> Command {
 }
 
 fn send() -> Command {
+    send_to("t")
+}
+
+fn send_to(topic: &str) -> Command {
     let ext = [
         ("a", "producers"),
-        ("b", "t"),
+        ("b", topic),
         ("c", "TBW102"),
         ("d", "4"),
         ("e", "0"),
@@ -68,6 +76,11 @@ fn send() -> Command {
         ("i", ""),
     ];
     command(RequestCode::SEND_MESSAGE_V2, &ext).body(*b"body")
+}
+
+fn heartbeat(group: &str) -> Command {
+    let body = format!(r#"{{"clientID":"c","consumerDataSet":[{{"groupName":"{group}"}}]}}"#);
+    command(RequestCode::HEART_BEAT, &[]).body(body)
 }
 
 impl Fixture {
@@ -99,5 +112,26 @@ async fn an_arrival_told_late_does_not_take_away_the_wait_for_the_next_one() {
     f.call(send()).await;
     let answer = tokio::time::timeout(SOON, pulled).await.unwrap().unwrap();
     assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_make_only_so_many_topics_and_groups_by_using_them() {
+    let f = fixture().await;
+    assert_eq!(f.call(heartbeat("before")).await.response_code(), ResponseCode::SUCCESS);
+    let real = f.running.broker.made.swap(MAX_MADE, Ordering::Relaxed);
+    // Its own four, the topic of this test, the group and its retry topic.
+    assert_eq!(real, 7);
+    let refused = f.call(heartbeat("after")).await;
+    assert_eq!(refused.response_code(), ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST);
+    assert!(refused.remark.unwrap().contains("have an administrator create it"));
+    let refused = f.call(send_to("after")).await;
+    assert_eq!(refused.response_code(), ResponseCode::TOPIC_NOT_EXIST);
+    assert!(refused.remark.unwrap().contains("have an administrator create it"));
+    assert_eq!(f.call(heartbeat("before")).await.response_code(), ResponseCode::SUCCESS);
+
+    let ext = [("groupName", "before")];
+    f.call(command(RequestCode::DELETE_SUBSCRIPTIONGROUP, &ext)).await;
+    assert_eq!(f.call(send_to("after")).await.response_code(), ResponseCode::SUCCESS);
     f.end().await;
 }

@@ -320,6 +320,23 @@ fn oversized_bodies_of_clients_are_refused() -> Result<()> {
 }
 
 #[test]
+fn a_connection_is_in_so_many_groups_and_no_more() -> Result<()> {
+    let pair = Pair::start()?;
+    let mut wire = pair.connect()?;
+    let mut beat = |groups: std::ops::Range<u32>| -> Result<ResponseCode> {
+        let groups: Vec<String> = groups.map(|g| format!(r#"{{"groupName":"g{g}"}}"#)).collect();
+        let body = format!(r#"{{"clientID":"c","producerDataSet":[{}]}}"#, groups.join(","));
+        let answer = Ask::new(RequestCode::HEART_BEAT, &[]).body(body).call(&mut wire)?;
+        Ok(answer.response_code())
+    };
+    ensure!(beat(0..6_000)? == ResponseCode::SUCCESS);
+    ensure!(beat(6_000..10_000)? == ResponseCode::SUCCESS);
+    ensure!(beat(10_000..10_001)? == ResponseCode::INVALID_PARAMETER);
+    ensure!(beat(0..6_000)? == ResponseCode::SUCCESS, "those that are known may beat on");
+    pair.serves_others()
+}
+
+#[test]
 fn a_client_is_unregistered_only_by_itself() -> Result<()> {
     let pair = Pair::start()?;
     let mut wire = pair.connect()?;
