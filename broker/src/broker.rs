@@ -9,14 +9,13 @@ use rocketkube_protocol::body::{Body, DataVersion, MessageQueue, SubscriptionGro
 use rocketkube_protocol::id::{UniqueId, since_month_ms};
 use rocketkube_protocol::names;
 use rocketkube_remoting::Peer;
-use rocketkube_store::{Queue, Store, StoreError, TopicConfig};
+use rocketkube_store::{Queue, Store, StoreError, TopicConfig, Volume};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::cold::MAX_READS;
 use crate::config::Config;
 use crate::consumers::Consumers;
-use crate::disk::{Disk, disk_of};
 use crate::handler::client::notify_members;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
@@ -295,8 +294,8 @@ impl Broker {
     }
 
     /// How full the volume of the data directory is.
-    pub(crate) fn disk(&self) -> Disk {
-        disk_of(&self.config.data_dir)
+    pub(crate) fn disk(&self) -> Volume {
+        Volume::of(&self.config.data_dir)
     }
 
     /// Whether new sends and long waits are refused, because the broker is about to stop.

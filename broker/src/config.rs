@@ -42,7 +42,8 @@ pub struct Config {
     /// How long a message is kept after it was stored, e.g. `72h`. Default 72 h.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
-    /// Size of one file of the log, in bytes. Default 256 MiB.
+    /// Size of one file of the log, in bytes; at most an eighth of the volume, down to 16 MiB.
+    /// Default 256 MiB.
     pub segment_size: u64,
     /// Most client connections. Default 65 536; more are closed at once.
     pub max_connections: usize,

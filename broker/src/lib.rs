@@ -9,7 +9,6 @@ mod broker;
 mod cold;
 mod config;
 mod consumers;
-mod disk;
 mod filter;
 mod handler;
 mod locks;

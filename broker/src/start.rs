@@ -182,7 +182,8 @@ async fn open(
 fn report(opening: &Opening) {
     let Recovery { start, end, walked, torn, clean, damage, .. } = &opening.log;
     let walked_bytes = walked.end - walked.start;
-    info!(start, end, walked_bytes, clean, "log opened");
+    let segment_size = opening.segment_size;
+    info!(start, end, walked_bytes, clean, segment_size, "log opened");
     if let Some(torn) = torn {
         let (from, to) = (torn.start, torn.end);
         info!(from, to, "remains of an unfinished write were removed");
@@ -272,7 +273,7 @@ async fn keep_house(broker: Arc<Broker>, end: CancellationToken) {
         }
         broker.housekeeping();
         let retaining = Arc::clone(&broker);
-        let pass = move || retaining.store.retain(now_ms(), &|| retaining.disk().used_percent());
+        let pass = move || retaining.store.retain(now_ms(), &|| retaining.disk());
         match spawn_blocking(pass).await {
             Ok(Ok(done)) if done.segments_deleted > 0 => {
                 let (segments, forced) = (done.segments_deleted, done.forced);

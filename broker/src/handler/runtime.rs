@@ -50,12 +50,13 @@ pub(crate) fn info(broker: &Broker) -> Reply {
     put("commitLogMinOffset", &broker.store.start().0);
     put("commitLogMaxOffset", &broker.store.confirmed());
     let disk = broker.disk();
+    let used_ratio = f64::from(disk.used_percent()) / 100.0;
     put(
         "commitLogDirCapacity",
         &format!("Total : {}, Free : {}.", gib(disk.total), gib(disk.free)),
     );
-    put("commitLogDiskRatio", &disk.used_ratio());
-    put("consumeQueueDiskRatio", &disk.used_ratio());
+    put("commitLogDiskRatio", &used_ratio);
+    put("consumeQueueDiskRatio", &used_ratio);
     put("earliestMessageTimeStamp", &-1);
     Reply::body(KvTable { table }.encode())
 }

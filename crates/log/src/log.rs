@@ -178,6 +178,13 @@ impl<M: Machine> Log<M> {
         self.core.segments.ranges()
     }
 
+    /// Bytes of the volume that are set aside for what will be appended: used, to the volume, and
+    /// empty.
+    pub fn set_aside(&self) -> u64 {
+        let rest = self.core.segments.end().saturating_sub(self.appended());
+        rest + self.core.space.ready_bytes()
+    }
+
     /// Ranges known to be lost.
     pub fn damage(&self) -> Vec<Damage> {
         self.core.damage.all()

@@ -283,6 +283,11 @@ impl Segments {
         self.0.read().iter().map(|segment| segment.range()).collect()
     }
 
+    /// End of the one being written.
+    pub(crate) fn end(&self) -> u64 {
+        self.0.read().last().map_or(0, |segment| segment.end())
+    }
+
     pub(crate) fn push(&self, segment: Arc<Segment>) {
         self.0.write().push(segment);
     }

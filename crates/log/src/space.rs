@@ -49,6 +49,11 @@ impl Space {
         state.ready.is_some()
     }
 
+    /// Bytes of the next segment, if it is there.
+    pub(crate) fn ready_bytes(&self) -> u64 {
+        self.state.lock().ready.as_ref().map_or(0, |segment| segment.size)
+    }
+
     /// Hands the next segment over and has the one behind it made.
     pub(crate) fn take(&self) -> Option<Arc<Segment>> {
         let mut state = self.state.lock();

@@ -39,6 +39,7 @@ mod state;
 mod store;
 mod tables;
 mod topics;
+mod volume;
 
 pub use arrivals::OnArrival;
 pub use batch::{Batch, Checkpoint, Placed, Receipt};
@@ -59,3 +60,4 @@ pub use rocketkube_protocol::record::RecordError;
 pub use state::StateError;
 pub use store::Store;
 pub use topics::{Topic, TopicConfig};
+pub use volume::Volume;

@@ -25,6 +25,7 @@ use crate::{
     snapshot::Snapshot,
     store::Store,
     tables::Tables,
+    volume::Volume,
 };
 
 /// What opening found.
@@ -32,6 +33,8 @@ use crate::{
 pub struct Opening {
     /// Where replay started: the position of the snapshot that was used, or 0.
     pub resumed_at: u64,
+    /// Of new segments: what was asked for, or an eighth of a volume too small for that.
+    pub segment_size: u64,
     pub log: Recovery,
 }
 
@@ -65,8 +68,9 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
     let thread = KeeperThread { jobs, thread: Some(thread) };
     let told = Arc::clone(&tables);
     let on_confirmed = options.on_confirmed;
+    let segment_size = Volume::of(&options.dir).segment_size(options.segment_size);
     let log_options = rocketkube_log::Options {
-        segment_size: options.segment_size,
+        segment_size,
         flush: options.flush,
         on_confirmed: Box::new(move |position| {
             told.confirm(position);
@@ -86,7 +90,7 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
         skip_lost(&tables, &damage.range);
     }
     tables.confirm(log.confirmed());
-    let opening = Opening { resumed_at: resume, log: recovery };
+    let opening = Opening { resumed_at: resume, segment_size, log: recovery };
     Ok((Store::new(tables, log, keeper, thread, options.retention), opening))
 }
 

@@ -10,7 +10,7 @@ use crate::{arrivals::OnArrival, retention::Retention};
 pub struct Options {
     /// The data directory; made if it is missing.
     pub dir: PathBuf,
-    /// Bytes of one segment of the log.
+    /// Bytes of one segment of the log; on a small volume they are made smaller.
     pub segment_size: u64,
     pub flush: Flush,
     pub retention: Retention,

@@ -10,6 +10,7 @@ use crate::{
     error::StoreError,
     state::{QueueEndsRecord, State, TopicEnds, TrimRecord},
     store::Store,
+    volume::Volume,
 };
 
 /// Segments deleted in one call, so that a full disk does not keep the caller for long.
@@ -17,7 +18,8 @@ const PASS: usize = 10;
 /// Bytes of carried records per batch.
 const BATCH: usize = 1 << 20;
 
-/// How long messages are kept, and how full the disk may get. Shares are of the whole volume.
+/// How long messages are kept, and how full the disk may get. Shares are of the whole volume; what
+/// the log has set aside for messages to come counts as free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// After its newest message is this old, a segment goes.
@@ -41,20 +43,18 @@ pub struct Retained {
     pub segments_deleted: usize,
     /// Deleted although they were younger than the retention.
     pub forced: usize,
-    /// As last measured.
+    /// As last measured, without what the log has set aside for itself.
     pub used_percent: u8,
 }
 
 impl Store {
     /// Deletes what is older than the retention or what a full disk asks for, and decides whether
     /// messages are taken. Waits for flushes: call it from a thread that may block. The segment
-    /// being written is never deleted. `used_percent` measures the volume. Also writes derived
-    /// files that could not be written before; if they still cannot, that is the error.
-    pub fn retain(
-        &self,
-        now_ms: i64,
-        used_percent: &dyn Fn() -> u8,
-    ) -> Result<Retained, StoreError> {
+    /// being written is never deleted. `volume` measures the volume. Also writes derived files that
+    /// could not be written before; if they still cannot, that is the error.
+    pub fn retain(&self, now_ms: i64, volume: &dyn Fn() -> Volume) -> Result<Retained, StoreError> {
+        // Without what the log has set aside, an empty broker would be too full for a message.
+        let used_percent = || volume().with_free(self.log.set_aside()).used_percent();
         let policy = self.retention;
         let age_ms = i64::try_from(policy.age.as_millis()).unwrap_or(i64::MAX);
         let mut done = Retained { used_percent: used_percent(), ..Retained::default() };

@@ -225,7 +225,7 @@ fn queues_beyond_a_reduced_count_survive_even_if_only_the_reduction_is_retained(
     while store.start().0 == 0 {
         now += 1;
         send(&store, &last, &[7; 4_000], "", now);
-        store.retain(now, &|| 10).unwrap();
+        store.retain(now, &|| common::used(10)).unwrap();
     }
     let (before, bounds) = (bodies(&store, &last, last.min().0), last.bounds());
     drop(store);

@@ -137,7 +137,7 @@ impl Run<'_> {
 
     fn retain(&mut self) {
         let used = if self.dice.below(4) == 0 { 86 } else { 10 };
-        self.store().retain(self.now_ms, &|| used).unwrap();
+        self.store().retain(self.now_ms, &|| common::used(used)).unwrap();
         let start = self.store().start().0;
         assert!(start >= self.model.start, "the start of the log went back");
         self.model.start = start;

@@ -4,13 +4,18 @@
 
 mod common;
 
-use std::{cell::Cell, fs, path::Path, time::Duration};
+use std::{
+    cell::Cell,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use common::{bodies, open, open_with, options, parts, queue, send, topic};
+use common::{bodies, open, open_with, options, parts, queue, send, topic, used};
 use rocketkube_log::{Fault, Faults};
 use rocketkube_store::{
     AppendError, Batch, FileError, KeyQuery, Options, QueueOffset, ReadError, Retention, Store,
-    StoreError,
+    StoreError, Volume,
 };
 
 /// Messages of about 1 KiB until some segments are sealed.
@@ -139,7 +144,7 @@ fn an_index_that_is_found_damaged_is_made_again_from_the_log() {
     let stored = 0..=i64::MAX;
     let query = KeyQuery { topic: "t", key: "k0", unique_only: false, stored, max_messages: 9 };
     store.find_by_key(&query).unwrap_err();
-    store.retain(1, &|| 10).unwrap();
+    store.retain(1, &|| used(10)).unwrap();
     check(&store, 300);
     assert_eq!(store.trouble(), None);
     assert!(fs::read(&files[0]).unwrap() == entries && fs::read(&files[1]).unwrap() == keys);
@@ -183,7 +188,7 @@ fn retention_frees_space_even_if_no_snapshot_can_be_written() {
     let end = u64::from_le_bytes(newest[16..24].try_into().unwrap());
     let in_the_way = obstruct(&dir.path().join(format!("snapshot/{end:020}.snap")));
     let used_percent = Cell::new(86);
-    store.retain(1, &|| used_percent.replace(10)).unwrap_err();
+    store.retain(1, &|| used(used_percent.replace(10))).unwrap_err();
     assert!(!files[0].exists() && files[1].exists());
     let bounds = queue(&store, "t", 0).bounds();
     assert!(bounds.min.0 > 0);
@@ -201,12 +206,12 @@ fn retention_tries_again_to_write_an_index() {
     let in_the_way = obstruct(&dir.path().join(format!("index/{:020}.idx", 0)));
     fill_queue(&store, 300);
     // The keeper's thread has it once this fails.
-    while store.retain(1, &|| 10).is_ok() {
+    while store.retain(1, &|| used(10)).is_ok() {
         std::thread::yield_now();
     }
     assert!(store.trouble().unwrap().contains(".tmp"));
     fs::remove_dir(&in_the_way).unwrap();
-    store.retain(1, &|| 10).unwrap();
+    store.retain(1, &|| used(10)).unwrap();
     assert_eq!(store.trouble(), None);
     assert!(!derived(dir.path(), "index", "idx").is_empty());
     check(&store, 300);
@@ -282,7 +287,7 @@ fn retention_takes_old_segments_and_keeps_what_is_live_in_them() {
         send(&store, &held, &[1; 1_000], "", n);
     }
     while store.start().0 < 3 * common::SMALL_SEGMENT {
-        store.retain(10_000, &|| 10).unwrap();
+        store.retain(10_000, &|| used(10)).unwrap();
     }
     let (bounds, start) = (held.bounds(), store.start());
     assert!(bounds.min.0 > 100 && bounds.max.0 == 300);
@@ -313,17 +318,37 @@ fn a_full_disk_takes_the_oldest_segments_and_then_refuses_messages_but_not_commi
     fill(&store, 300);
     drop(store);
     let store = open(dir.path());
-    let forced = store.retain(1, &|| 86).unwrap();
+    let forced = store.retain(1, &|| used(86)).unwrap();
     assert!(forced.forced >= 3 && store.start().0 > 0, "{forced:?}");
-    store.retain(1, &|| 95).unwrap();
+    store.retain(1, &|| used(95)).unwrap();
     let held = queue(&store, "t", 0);
     let mut batch = Batch::default();
     batch.push_message(&held, &parts(b"x", "")).unwrap();
     let refused = store.append(batch, 1);
     assert!(matches!(refused, Err(StoreError::DiskFull { used_percent: 95 })));
     store.commit_now("g", "t", 0, QueueOffset(1), 1).unwrap();
-    store.retain(1, &|| 50).unwrap();
+    store.retain(1, &|| used(50)).unwrap();
     send(&store, &held, b"x", "", 1);
+}
+
+/// A broker that has just begun is not full of the files it has made for itself.
+#[test]
+fn what_the_log_sets_aside_counts_as_free_until_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let held = topic(&store, "t", 1);
+    // As the kernel counts them: two whole files and something else, however little is in them.
+    let volume = || Volume { total: 3 * common::SMALL_SEGMENT, free: 4_096 };
+    let used = || store.retain(1, &volume).unwrap().used_percent;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while used() > 40 {
+        assert!(Instant::now() < deadline, "the second file was not made, or counts as used");
+        std::thread::yield_now();
+    }
+    let before = used();
+    send(&store, &held, &vec![1; 40_000], "", 1);
+    let written = u8::try_from(100 * 40_000 / (3 * common::SMALL_SEGMENT)).unwrap();
+    assert!((written..=written + 1).contains(&(used() - before)), "{before}");
 }
 
 /// Nothing behind the damage says how far the queue was, but consumers have seen its end.

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use rocketkube_store::{
     Batch, Limits, MessageParts, Opening, Options, Placed, Queue, QueueOffset, Read, Store,
-    TopicConfig,
+    TopicConfig, Volume,
 };
 
 pub const SMALL_SEGMENT: u64 = 64 << 10;
@@ -52,6 +52,11 @@ pub fn send(store: &Store, queue: &Arc<Queue>, body: &[u8], properties: &str, no
     let mut batch = Batch::default();
     batch.push_message(queue, &parts(body, properties)).unwrap();
     store.append(batch, now).unwrap().placed[0].unwrap()
+}
+
+/// A volume of which so much is used, large enough for what a log sets aside not to count.
+pub fn used(percent: u8) -> Volume {
+    Volume { total: 100 << 40, free: (u64::from(100 - percent) << 40) - (1 << 30) }
 }
 
 pub fn read(store: &Store, queue: &Queue, from: u64) -> Read {
