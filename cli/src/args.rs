@@ -13,10 +13,10 @@ use crate::topic::TopicCommand;
 ///
 /// Works with every broker that speaks RocketMQ's remoting protocol.
 #[derive(Debug, Parser)]
-#[command(name = "rkctl", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "rkctl", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// How results are written to stdout
-    #[arg(long, short = 'o', global = true, value_enum, default_value_t = Format::Table)]
+    /// Results as columns for people, or as JSON for programs
+    #[arg(long, short = 'o', value_name = "FORMAT", global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -40,14 +40,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MessageCommand,
     },
-    /// Short for `message send`
+    /// Send one message, or one per line of stdin (short for `message send`)
     Send {
         #[command(flatten)]
         cluster: ClusterArgs,
         #[command(flatten)]
         args: SendArgs,
     },
-    /// Short for `message tail`
+    /// Print the messages of a topic as they come (short for `message tail`)
     Consume {
         #[command(flatten)]
         cluster: ClusterArgs,

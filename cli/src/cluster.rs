@@ -21,6 +21,7 @@ pub(crate) struct ClusterArgs {
         value_name = "ADDR",
         env = "ROCKETKUBE_NAMESRV",
         default_value_t = default_name_server(),
+        value_parser = parse_name_servers,
         hide_env = true,
         hide_default_value = true
     )]
@@ -68,6 +69,19 @@ pub(crate) fn no_name_server(list: &str) -> String {
     format!("no name server at {list}: start one with `rkctl dev`, or give another with --namesrv")
 }
 
+fn parse_name_servers(list: &str) -> Result<String, String> {
+    let is_addr = |text: &str| {
+        let (host, port) = text.rsplit_once(':').unwrap_or_default();
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    let mut addrs = list.split(';').map(str::trim).filter(|addr| !addr.is_empty()).peekable();
+    if addrs.peek().is_some() && addrs.all(is_addr) {
+        Ok(list.to_owned())
+    } else {
+        Err("write HOST:PORT, such as 127.0.0.1:9876, several separated by `;`".to_owned())
+    }
+}
+
 /// Where the name server is if no flag and no variable of ours says so: the variable that
 /// RocketMQ's own clients read, or this machine.
 fn default_name_server() -> String {
@@ -81,4 +95,19 @@ pub(crate) async fn masters(admin: &rocketkube_client::Admin) -> Result<Vec<Stri
     (!masters.is_empty())
         .then_some(masters)
         .context("the name server knows no broker: wait until one has registered, or start one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_hosts_with_ports() {
+        for list in ["127.0.0.1:9876", "a:1; b:2 ;", "[::1]:9876"] {
+            assert_eq!(parse_name_servers(list).as_deref(), Ok(list));
+        }
+        for list in ["", " ; ", "localhost", "a:1;b", ":1", "a:0", "a:70000"] {
+            assert!(parse_name_servers(list).is_err(), "{list}");
+        }
+    }
 }

@@ -54,8 +54,8 @@ pub(crate) struct SendArgs {
 pub(crate) struct TailArgs {
     /// Topic to read
     topic: String,
-    /// Where to begin
-    #[arg(long, value_enum, default_value_t = StartAt::Beginning)]
+    /// Begin with the oldest message of each queue, or behind the newest
+    #[arg(long, value_name = "PLACE", value_enum, default_value_t = StartAt::Beginning)]
     from: StartAt,
     /// Stop after this many messages
     #[arg(long, short = 'm', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -70,9 +70,7 @@ pub(crate) struct TailArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StartAt {
-    /// The oldest message of each queue
     Beginning,
-    /// The next message to arrive
     End,
 }
 

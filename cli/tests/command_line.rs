@@ -63,6 +63,12 @@ fn a_topic_may_have_as_many_queues_as_a_broker_takes() {
 }
 
 #[test]
+fn an_address_that_is_none_is_no_server_that_is_away() {
+    let stderr = stderr_of_failure(&["topic", "list", "-n", "localhost"], 2);
+    assert!(stderr.contains("write HOST:PORT"), "{stderr}");
+}
+
+#[test]
 fn a_message_on_the_command_line_is_not_empty() {
     let stderr = stderr_of_failure(&["send", "T", "", "-n", "127.0.0.1:1"], 2);
     assert!(stderr.contains("[MESSAGE]"), "{stderr}");

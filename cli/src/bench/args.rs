@@ -54,16 +54,17 @@ pub(crate) struct LoadArgs {
     /// TCP connections
     #[arg(long, short = 'c', value_name = "N", default_value_t = 1, value_parser = count(10_000))]
     pub(crate) connections: usize,
-    /// Requests open at a time on each connection [default: 1; with --rate 1024]
+    /// Requests open at a time on each connection [default: 1, or 1024 if there is a --rate]
     #[arg(long, short = 'w', value_name = "N", value_parser = count(MAX_IN_FLIGHT))]
     pub(crate) in_flight: Option<usize>,
-    /// Length of the measured window, such as 10s or 500ms [default: 10s]
+    /// Length of the measured window, such as 10s or 500ms [default: 10s, or as long as it takes to
+    /// read everything once]
     #[arg(long, short = 'd', value_name = "TIME", value_parser = parse_positive_duration, conflicts_with = "messages")]
     pub(crate) duration: Option<Duration>,
     /// Stop after this many messages; an error if there are fewer
     #[arg(long, short = 'm', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) messages: Option<u64>,
-    /// Load without measuring before the window [default: 2s; with --messages none]
+    /// Load without measuring before the window [default: 2s, or none if the window has no length]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "messages")]
     pub(crate) warmup: Option<Duration>,
 }
@@ -106,8 +107,8 @@ pub(crate) struct ConsumeArgs {
     pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
-    /// Where to begin
-    #[arg(long, value_enum, default_value_t = StartAt::Beginning)]
+    /// Read what is there, or wait at the end for what comes
+    #[arg(long, value_name = "PLACE", value_enum, default_value_t = StartAt::Beginning)]
     pub(crate) from: StartAt,
     /// Begin again at the end of a queue, until the time is over
     #[arg(long, conflicts_with = "messages")]
@@ -122,10 +123,9 @@ pub(crate) struct ConsumeArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StartAt {
-    /// The oldest message of each queue
     Beginning,
-    /// The next message to arrive
-    Tail,
+    #[value(alias = "tail")]
+    End,
 }
 
 impl MessageArgs {
@@ -141,7 +141,7 @@ impl ConsumeArgs {
     pub(crate) fn plan(&self, queues: usize) -> Plan {
         let mut plan = self.load.plan(CLOSED_WINDOW);
         match self.from {
-            StartAt::Tail => plan.in_flight = plan.in_flight.max(queues.div_ceil(plan.connections)),
+            StartAt::End => plan.in_flight = plan.in_flight.max(queues.div_ceil(plan.connections)),
             StartAt::Beginning if self.repeat => {}
             StartAt::Beginning => {
                 (plan.warmup, plan.duration) = (Duration::ZERO, self.load.duration);

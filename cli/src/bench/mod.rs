@@ -103,7 +103,7 @@ fn consume(args: &ConsumeArgs) -> Result<Report> {
         verify_every: args.verify_every,
         limit: args.load.messages,
         mode: match (args.from, args.repeat) {
-            (StartAt::Tail, _) => Mode::Tail,
+            (StartAt::End, _) => Mode::Tail,
             (StartAt::Beginning, true) => Mode::Repeat,
             (StartAt::Beginning, false) => Mode::Once,
         },
