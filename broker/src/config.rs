@@ -1,9 +1,14 @@
 //! Settings of the broker process.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use humantime_serde::re::humantime::format_duration;
+use rocketkube_protocol::names::MAX_QUEUES;
+use rocketkube_service::config::check_range;
+use rocketkube_service::logs::LogFormat;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the broker process. Keys in files are camelCase; see `rocketkube-broker --help`
@@ -47,6 +52,8 @@ pub struct Config {
     pub segment_size: u64,
     /// Most client connections. Default 65 536; more are closed at once.
     pub max_connections: usize,
+    /// Log lines as `text` for people or `json` for collectors. Default `text`.
+    pub log_format: LogFormat,
 }
 
 /// What an OK to a send waits for.
@@ -109,20 +116,12 @@ impl Default for Config {
             retention: Duration::from_hours(72),
             segment_size: 256 << 20,
             max_connections: 65_536,
+            log_format: LogFormat::Text,
         }
     }
 }
 
-/// Why the settings make no broker.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("advertise is {value:?}; write an IP address, or IP:PORT")]
-    Advertise { value: String },
-    #[error("{key} is {value:?}; write 1 to 127 of the characters a-z A-Z 0-9 _ - % |")]
-    Name { key: &'static str, value: String },
-    #[error("{key} is {value}; write {expected}")]
-    OutOfRange { key: &'static str, value: u64, expected: &'static str },
-}
+pub use rocketkube_service::config::Invalid as ConfigError;
 
 impl Config {
     /// Checks what types cannot say, and resolves the advertised address.
@@ -134,27 +133,50 @@ impl Config {
         };
         let with_port = value.parse::<SocketAddr>();
         let bare = value.parse().map(|ip| SocketAddr::new(ip, bound.port()));
-        with_port.or(bare).map_err(|_| ConfigError::Advertise { value: value.clone() })
+        with_port.or(bare).map_err(|_| refused("advertise", value, "an IP address, or IP:PORT"))
     }
 
-    /// Refuses names and sizes that cannot work.
+    /// Refuses what types allow and no broker can work with.
     pub fn validate(&self) -> Result<(), ConfigError> {
         for (key, value) in [("cluster", &self.cluster), ("name", &self.name)] {
             if !is_name(value) {
-                return Err(ConfigError::Name { key, value: value.clone() });
+                let expected = "1 to 127 of the characters a-z A-Z 0-9 _ - % |";
+                return Err(refused(key, value, expected));
             }
         }
-        let range = |key, value: u64, ok: bool, expected| {
-            if ok { Ok(()) } else { Err(ConfigError::OutOfRange { key, value, expected }) }
-        };
-        let body = self.max_body_size as u64;
-        range("maxBodySize", body, (1..=8 << 20).contains(&body), "1 to 8388608 bytes")?;
-        let queues = u64::from(self.default_queues);
-        range("defaultQueues", queues, (1..=1024).contains(&queues), "1 to 1024")?;
-        let segment = self.segment_size;
-        let fits = (16 << 20..=2 << 30).contains(&segment);
-        range("segmentSize", segment, fits, "16777216 to 2147483648 bytes")
+        self.advertised(self.listen)?;
+        if !self.namesrv.split(';').map(str::trim).all(|addr| addr.is_empty() || is_addr(addr)) {
+            return Err(refused("namesrv", &self.namesrv, "host:port, several separated by ;"));
+        }
+        check_range("defaultQueues", self.default_queues, &(1..=MAX_QUEUES), "queues")?;
+        check_range("maxBodySize", self.max_body_size, &MAX_BODY_SIZE, "bytes")?;
+        check_range("segmentSize", self.segment_size, &SEGMENT_SIZE, "bytes")?;
+        check_range("maxConnections", self.max_connections, &MAX_CONNECTIONS, "connections")?;
+        if !RETENTION.contains(&self.retention) {
+            let value = format_duration(self.retention).to_string();
+            return Err(refused("retention", &value, "1m to 3650d"));
+        }
+        Ok(())
     }
+}
+
+/// Twice the longest body is still below the longest frame, with its properties.
+const MAX_BODY_SIZE: RangeInclusive<usize> = 1..=8 << 20;
+/// A segment holds several of the longest messages, and its offsets fit in 32 bits.
+const SEGMENT_SIZE: RangeInclusive<u64> = 16 << 20..=2 << 30;
+/// More descriptors than this no kernel gives a process by default.
+const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1 << 20;
+/// From what retention can see, to ten years.
+const RETENTION: RangeInclusive<Duration> =
+    Duration::from_mins(1)..=Duration::from_hours(3650 * 24);
+
+fn refused(key: &'static str, value: &str, expected: &str) -> ConfigError {
+    ConfigError { key, value: value.to_owned(), expected: expected.to_owned() }
+}
+
+fn is_addr(text: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn is_name(text: &str) -> bool {
@@ -175,6 +197,11 @@ fn own_address() -> std::net::IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use rocketkube_service::config::Layers;
+    use rocketkube_testkit::settings_table;
+
     use super::*;
 
     #[test]
@@ -190,7 +217,7 @@ mod tests {
     fn an_advertised_host_name_is_refused_with_what_to_write() {
         let config = Config { advertise: Some("broker".into()), ..Config::default() };
         let error = config.advertised("127.0.0.1:1".parse().unwrap()).unwrap_err();
-        assert_eq!(error.to_string(), "advertise is \"broker\"; write an IP address, or IP:PORT");
+        assert_eq!(error.to_string(), "advertise is broker; write an IP address, or IP:PORT");
     }
 
     #[test]
@@ -200,11 +227,46 @@ mod tests {
     }
 
     #[test]
-    fn names_and_sizes_that_cannot_work_are_refused() {
-        assert!(Config::default().validate().is_ok());
-        let config = Config { name: "a/b".into(), ..Config::default() };
-        assert!(config.validate().unwrap_err().to_string().starts_with("name is \"a/b\""));
-        let config = Config { segment_size: 1, ..Config::default() };
-        assert!(config.validate().unwrap_err().to_string().starts_with("segmentSize is 1;"));
+    fn what_cannot_work_is_refused_by_name() {
+        let sound = Config::default;
+        assert!(sound().validate().is_ok());
+        for (key, config) in [
+            ("name", Config { name: "a/b".into(), ..sound() }),
+            ("cluster", Config { cluster: String::new(), ..sound() }),
+            ("advertise", Config { advertise: Some("broker".into()), ..sound() }),
+            ("namesrv", Config { namesrv: "a:9876; b".into(), ..sound() }),
+            ("retention", Config { retention: Duration::ZERO, ..sound() }),
+            ("retention", Config { retention: Duration::MAX, ..sound() }),
+        ] {
+            assert_eq!(config.validate().unwrap_err().key, key);
+        }
+    }
+
+    #[test]
+    fn the_documented_settings_are_those_there_are() {
+        let table = settings_table(include_str!("../../docs/settings.md"), "Broker");
+        let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(Config::default()) else {
+            panic!("settings are an object");
+        };
+        let documented: BTreeSet<_> = table.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(documented, keys.keys().map(String::as_str).collect());
+        let with = |key: &str, value: &str| {
+            let layers = Layers::defaults::<Config>().flag("the page", key, Some(value));
+            layers.unwrap().build(Config::validate)
+        };
+        for row in &table {
+            if let Some(default) = &row.default {
+                assert_eq!(with(&row.key, default).unwrap(), Config::default(), "{}", row.key);
+            }
+            let Some((least, most)) = &row.range else { continue };
+            for bound in [least, most] {
+                assert!(with(&row.key, bound).is_ok(), "{} {bound}", row.key);
+            }
+            if let (Ok(least), Ok(most)) = (least.parse::<u64>(), most.parse::<u64>()) {
+                for beyond in [least - 1, most + 1] {
+                    assert!(with(&row.key, &beyond.to_string()).is_err(), "{} {beyond}", row.key);
+                }
+            }
+        }
     }
 }

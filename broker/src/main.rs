@@ -8,44 +8,51 @@ use clap::Parser;
 use rocketkube_broker::{Config, FlushMode, start};
 use rocketkube_service::config::{self, Layers};
 use rocketkube_service::http::{self, Health, Pages};
+use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
-use rocketkube_service::{logs, shutdown};
+use rocketkube_service::shutdown;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// RocketKube broker. Settings: defaults, then the file, then variables `ROCKETKUBE_BROKER_*`, then
-/// flags; later ones win.
+/// Broker of RocketKube: keeps messages, for clients of RocketMQ.
+///
+/// Settings come from defaults, the file, variables `ROCKETKUBE_BROKER_*` and flags; later ones win.
+/// File and variables know more settings than the flags here: see docs/settings.md.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "rocketkube-broker", version)]
 struct Flags {
-    /// YAML file with settings in camelCase, e.g. `dataDir: /data`.
-    #[arg(long)]
+    /// YAML file with settings in camelCase, e.g. `dataDir: /data`
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Cluster that the broker announces itself in.
-    #[arg(long)]
+    /// Cluster that the broker announces itself in [default: DefaultCluster]
+    #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
-    /// Name of the broker group, the `brokerName` that clients see.
+    /// Name of the broker group, the `brokerName` that clients see [default: broker-a]
     #[arg(long)]
     name: Option<String>,
-    /// Where the remoting protocol listens, e.g. `[::]:10911`.
-    #[arg(long)]
+    /// Where the remoting protocol listens [default: [::]:10911]
+    #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Where metrics and probes are served, e.g. `[::]:8080`.
-    #[arg(long)]
+    /// Where metrics and probes are served [default: [::]:8080]
+    #[arg(long, value_name = "ADDR")]
     http: Option<String>,
-    /// Address that clients are told, `IP` or `IP:PORT`.
-    #[arg(long)]
+    /// Address that clients are told, `IP` or `IP:PORT`; without it, the one that this machine
+    /// reaches others from
+    #[arg(long, value_name = "ADDR")]
     advertise: Option<String>,
-    /// Name servers, `host:port` separated by `;`.
-    #[arg(long)]
+    /// Name servers, `host:port` separated by `;`; without any, nobody finds the broker
+    #[arg(long, value_name = "ADDRS")]
     namesrv: Option<String>,
-    /// Directory of the log.
-    #[arg(long)]
+    /// Directory of the log and of all that is derived from it [default: data]
+    #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// What an OK waits for: auto, sync or async.
-    #[arg(long)]
+    /// What an OK waits for: the disk (auto, sync) or the page cache (async) [default: auto]
+    #[arg(long, value_name = "MODE")]
     flush: Option<FlushMode>,
+    /// Log lines as text, or as json for collectors [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 impl Flags {
@@ -65,7 +72,8 @@ impl Flags {
             .flag("--namesrv", "namesrv", self.namesrv)?
             .flag("--data-dir", "dataDir", data_dir)?
             .flag("--flush", "flush", self.flush.map(FlushMode::name))?
-            .build()?;
+            .flag("--log-format", "logFormat", self.log_format.map(LogFormat::name))?
+            .build(Config::validate)?;
         Ok(config)
     }
 }
@@ -75,7 +83,7 @@ async fn main() -> anyhow::Result<()> {
     let config = Flags::parse().settings()?;
     // Huge pages would make an idle broker several times as large; it runs where that is refused.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let _logs = logs::start(logs::LogFormat::default())?;
+    let _logs = logs::start(config.log_format)?;
     let stop = shutdown::on_signal()?;
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(Registry::default()));
     let listener = http::bind(config.http).await.with_context(|| {
@@ -89,4 +97,23 @@ async fn main() -> anyhow::Result<()> {
     broker.stopped().await?;
     http.await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use rocketkube_testkit::help_defaults;
+
+    use super::*;
+
+    #[test]
+    fn help_tells_the_defaults() {
+        let help = Flags::command().term_width(0).render_help().to_string();
+        let defaults = help_defaults(&help);
+        assert_eq!(defaults.len(), 7, "{defaults:?}");
+        for (flag, default) in defaults {
+            let flags = Flags::parse_from(["rocketkube-broker", &flag, &default]);
+            assert_eq!(flags.settings().unwrap(), Config::default(), "{flag} {default}");
+        }
+    }
 }

@@ -33,9 +33,9 @@ struct Args {
     /// Directory of what is kept over restarts [default: data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Log lines as JSON
-    #[arg(long)]
-    log_json: bool,
+    /// Log lines as text, or as json for collectors [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 impl Args {
@@ -49,16 +49,16 @@ impl Args {
             .environment("ROCKETKUBE_NAMESRV_", variables())?
             .flag("--listen", "listen", self.listen)?
             .flag("--http", "http", self.http)?
-            .flag("--data-dir", "dataDir", data_dir)?;
-        Ok(layers.build()?)
+            .flag("--data-dir", "dataDir", data_dir)?
+            .flag("--log-format", "logFormat", self.log_format.map(LogFormat::name))?;
+        Ok(layers.build(|_| Ok(()))?)
     }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let _logs = logs::start(if args.log_json { LogFormat::Json } else { LogFormat::Text })?;
-    let config = args.config()?;
+    let config = Args::parse().config()?;
+    let _logs = logs::start(config.log_format)?;
     let shutdown = shutdown::on_signal()?;
     let metrics = Arc::new(Registry::default());
     register_process(&metrics);
@@ -83,4 +83,23 @@ async fn main() -> anyhow::Result<()> {
     http_shutdown.cancel();
     serving.await.context("the HTTP server failed")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use rocketkube_testkit::help_defaults;
+
+    use super::*;
+
+    #[test]
+    fn help_tells_the_defaults() {
+        let help = Args::command().term_width(0).render_help().to_string();
+        let defaults = help_defaults(&help);
+        assert_eq!(defaults.len(), 4, "{defaults:?}");
+        for (flag, default) in defaults {
+            let args = Args::parse_from(["rocketkube-namesrv", &flag, &default]);
+            assert_eq!(args.config().unwrap(), Config::default(), "{flag} {default}");
+        }
+    }
 }

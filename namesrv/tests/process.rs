@@ -46,3 +46,27 @@ fn a_misspelt_variable_ends_the_start_with_those_that_exist() {
     assert!(!output.status.success());
     assert!(text.contains("ROCKETKUBE_NAMESRV_DATADIR") && text.contains("_DATA_DIR"), "{text}");
 }
+
+#[test]
+fn log_lines_are_json_if_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--log-format", "json", "--data-dir"];
+    let mut child = process().args(args).arg(dir.path()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = lines.find(|line| line.as_ref().unwrap().contains("ready")).unwrap().unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+    assert_eq!(
+        (&ready["level"], &ready["message"]),
+        (&"INFO".into(), &"name server is ready".into())
+    );
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_wrong_value_ends_the_start_with_its_layer() {
+    let output = process().env("ROCKETKUBE_NAMESRV_LOG_FORMAT", "xml").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(text.contains("ROCKETKUBE_NAMESRV_LOG_FORMAT sets logFormat to xml"), "{text}");
+}

@@ -3,6 +3,8 @@
 //! A process has one struct with defaults for everything; its serialised form says which keys there
 //! are. Unknown keys are refused, because a setting that is misspelt is a setting that is not made.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -20,6 +22,29 @@ pub enum ConfigError {
     UnknownKey { origin: String, key: String, known: String },
     #[error("{origin} sets {key} to {value}: {reason}")]
     Value { origin: String, key: String, value: String, reason: String },
+}
+
+/// A value that its type allows and the process does not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is {value}; write {expected}")]
+pub struct Invalid {
+    pub key: &'static str,
+    pub value: String,
+    pub expected: String,
+}
+
+/// Refuses a number outside of `range`; `unit` is what is counted, in the plural.
+pub fn check_range<T: Copy + PartialOrd + fmt::Display>(
+    key: &'static str,
+    value: T,
+    range: &RangeInclusive<T>,
+    unit: &str,
+) -> Result<(), Invalid> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("{} to {} {unit}", range.start(), range.end());
+    Err(Invalid { key, value: value.to_string(), expected })
 }
 
 /// Collects the layers of one process's settings.
@@ -94,20 +119,30 @@ impl Layers {
         Ok(self)
     }
 
-    /// The settings.
-    pub fn build<T: DeserializeOwned>(self) -> Result<T, ConfigError> {
+    /// The settings, if they have the right types and `check` finds nothing wrong with them.
+    pub fn build<T: DeserializeOwned>(
+        &self,
+        check: impl FnOnce(&T) -> Result<(), Invalid>,
+    ) -> Result<T, ConfigError> {
+        let settings = self.typed_settings()?;
+        match check(&settings) {
+            Ok(()) => Ok(settings),
+            Err(invalid) => Err(self.refusal(invalid.key, format!("write {}", invalid.expected))),
+        }
+    }
+
+    fn typed_settings<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         // One key at a time over the defaults, so that the error can say which one it is.
         let mut values = self.known.clone();
         for (key, value) in &self.values {
-            let before = values.insert(key.clone(), value.clone());
+            values.insert(key.clone(), value.clone());
             if let Err(error) = serde_json::from_value::<T>(Value::Object(values.clone())) {
-                let origin = self.origins.iter().rev().find(|(known, _)| known == key);
-                let origin = origin.map_or("the default", |(_, origin)| origin).to_owned();
-                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                let reason = error.to_string();
-                return Err(ConfigError::Value { origin, key: key.clone(), value, reason });
+                let example = match self.known.get(key) {
+                    None | Some(Value::Null) => String::new(),
+                    Some(default) => format!("; the default is {}", plain(default)),
+                };
+                return Err(self.refusal(key, format!("{error}{example}")));
             }
-            drop(before);
         }
         let invalid = |error: serde_json::Error| ConfigError::Value {
             origin: "the settings together".into(),
@@ -116,6 +151,17 @@ impl Layers {
             reason: error.to_string(),
         };
         serde_json::from_value(Value::Object(values)).map_err(invalid)
+    }
+
+    /// What is wrong with the value of `key`, which layer it came from included.
+    fn refusal(&self, key: &str, reason: String) -> ConfigError {
+        let origin = self.origins.iter().rev().find(|(known, _)| known == key);
+        ConfigError::Value {
+            origin: origin.map_or("the default", |(_, origin)| origin).to_owned(),
+            key: key.to_owned(),
+            value: self.values.get(key).map(plain).unwrap_or_default(),
+            reason,
+        }
     }
 
     fn put(&mut self, origin: &str, key: &str, value: Value) -> Result<(), ConfigError> {
@@ -145,6 +191,11 @@ impl Layers {
 pub fn variables() -> impl Iterator<Item = (String, String)> {
     let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
     std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
+}
+
+/// A value as somebody would write it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// `dataDir` as `DATA_DIR`.
@@ -191,6 +242,10 @@ mod tests {
         }
     }
 
+    fn sound(config: &Config) -> Result<(), Invalid> {
+        check_range("maxSize", config.max_size, &(1..=10), "bytes")
+    }
+
     fn file(text: &str) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
@@ -203,7 +258,7 @@ mod tests {
 
     #[test]
     fn without_layers_there_are_the_defaults() {
-        assert_eq!(Layers::defaults::<Config>().build::<Config>().unwrap(), Config::default());
+        assert_eq!(Layers::defaults::<Config>().build(sound).unwrap(), Config::default());
     }
 
     #[test]
@@ -218,7 +273,7 @@ mod tests {
             .unwrap()
             .flag("--data-dir", "dataDir", Some("/flag"))
             .unwrap()
-            .build()
+            .build(sound)
             .unwrap();
         assert_eq!(config.data_dir, PathBuf::from("/flag"));
         assert_eq!((config.max_size, config.vip), (6, false));
@@ -230,7 +285,7 @@ mod tests {
     fn an_empty_file_changes_nothing() {
         let file = file("# nothing\n");
         let layers = Layers::defaults::<Config>().file(file.path()).unwrap();
-        assert_eq!(layers.build::<Config>().unwrap(), Config::default());
+        assert_eq!(layers.build(sound).unwrap(), Config::default());
     }
 
     #[test]
@@ -250,9 +305,24 @@ mod tests {
         let error = Layers::defaults::<Config>()
             .environment("RK_", variable("RK_MAX_SIZE", "big"))
             .unwrap()
-            .build::<Config>()
+            .build(sound)
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("RK_MAX_SIZE sets maxSize to big: "), "{error}");
+        assert!(error.ends_with("; the default is 4"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_key_value_range_and_origin() {
+        let file = file("maxSize: 11\n");
+        let layers = Layers::defaults::<Config>().file(file.path()).unwrap();
+        let error = layers.build(sound).unwrap_err().to_string();
+        let path = file.path().display();
+        assert_eq!(error, format!("{path} sets maxSize to 11: write 1 to 10 bytes"));
+        let layers = layers.flag("--max-size", "maxSize", Some(0)).unwrap();
+        let error = layers.build(sound).unwrap_err().to_string();
+        assert_eq!(error, "--max-size sets maxSize to 0: write 1 to 10 bytes");
+        let layers = layers.flag("--max-size", "maxSize", Some(10)).unwrap();
+        assert_eq!(layers.build(sound).unwrap().max_size, 10);
     }
 }

@@ -1,18 +1,45 @@
 //! Logs on standard error: text for people, JSON for collectors.
 
 use std::io::IsTerminal as _;
+use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 /// Form of the lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     #[default]
     Text,
     Json,
 }
+
+impl LogFormat {
+    /// As it stands in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = UnknownLogFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = [Self::Text, Self::Json].into_iter().find(|format| format.name() == text);
+        known.ok_or_else(|| UnknownLogFormat(text.to_owned()))
+    }
+}
+
+/// A form of log lines that does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("log format {0:?} is not known; write text or json")]
+pub struct UnknownLogFormat(String);
 
 /// Why logs could not be set up.
 #[derive(Debug, thiserror::Error)]

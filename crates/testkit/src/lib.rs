@@ -13,6 +13,7 @@
 mod body;
 pub mod check;
 mod dev;
+mod documents;
 mod event;
 mod history;
 mod ports;
@@ -23,6 +24,7 @@ mod wire;
 
 pub use body::{Body, BodyError, MIN_BODY_SIZE, hash};
 pub use dev::{Dev, DevError, Flush, RunningDev};
+pub use documents::{SettingRow, help_defaults, settings_table};
 pub use event::{Event, EventError, Group, Kind, Topic};
 pub use history::{History, HistoryError};
 pub use ports::{PortsError, free_offset};
