@@ -25,8 +25,11 @@ struct Flags {
     /// YAML file with settings in camelCase, e.g. `dataDir: /data`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Cluster that the broker announces itself in [default: DefaultCluster]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "Cluster that the broker announces itself in [default: DefaultCluster]"
+    )]
     cluster: Option<String>,
     /// Name of the broker group, the `brokerName` that clients see [default: broker-a]
     #[arg(long)]
