@@ -11,7 +11,7 @@ use rocketkube_protocol::names;
 use rocketkube_remoting::Peer;
 use rocketkube_store::{Queue, Store, StoreError, TopicConfig, Volume};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::cold::MAX_READS;
 use crate::config::Config;
@@ -20,7 +20,8 @@ use crate::handler::client::notify_members;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::producers::Producers;
-use crate::refusal::{AdminError, chain};
+use crate::readiness::Intake;
+use crate::refusal::AdminError;
 use crate::registration::Changes;
 use crate::wake::{Confirmations, Parked, queue_key};
 
@@ -51,8 +52,8 @@ pub(crate) struct Broker {
     unique_ids: AtomicU16,
     turn: AtomicU32,
     stopping: AtomicBool,
-    /// The last batch was not stored.
-    refusing: AtomicBool,
+    /// Whether messages are taken.
+    pub(crate) intake: Intake,
     /// When a line that clients can cause was last written.
     warned_ms: AtomicI64,
 }
@@ -89,7 +90,7 @@ impl Broker {
             unique_ids: AtomicU16::new(0),
             turn: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
-            refusing: AtomicBool::new(false),
+            intake: Intake::default(),
             warned_ms: AtomicI64::new(0),
         }
     }
@@ -102,16 +103,12 @@ impl Broker {
 
     /// A batch was stored.
     pub(crate) fn takes_messages(&self) {
-        if self.refusing.load(Ordering::Relaxed) && self.refusing.swap(false, Ordering::Relaxed) {
-            info!("messages are stored again");
-        }
+        self.intake.stored();
     }
 
-    /// A batch was not stored. Said once, until one is stored again.
+    /// A batch was not stored.
     pub(crate) fn refuses_messages(&self, error: &StoreError) {
-        if !self.refusing.swap(true, Ordering::Relaxed) {
-            warn!(error = chain(error), "messages are refused");
-        }
+        self.intake.refused(error);
     }
 
     /// Whether a line that clients can cause may be written: one a second.

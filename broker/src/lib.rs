@@ -14,6 +14,7 @@ mod handler;
 mod locks;
 mod metrics;
 mod producers;
+mod readiness;
 mod refusal;
 mod registration;
 mod service;

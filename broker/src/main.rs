@@ -11,6 +11,7 @@ use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
 use rocketkube_service::shutdown;
+use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -95,9 +96,12 @@ async fn main() -> anyhow::Result<()> {
     let name = config.name.clone();
     let status = Arc::new(move || serde_json::json!({ "broker": name }));
     let pages = Pages { health: Arc::clone(&health), metrics: Arc::clone(&metrics), status };
-    let http = tokio::spawn(http::serve(listener, pages, stop.clone()));
+    // The probes answer until everything else has stopped.
+    let end = CancellationToken::new();
+    let http = tokio::spawn(http::serve(listener, pages, end.clone()));
     let broker = start(config, health, metrics, stop).await?;
     broker.stopped().await?;
+    end.cancel();
     http.await?;
     Ok(())
 }

@@ -9,9 +9,11 @@ use rocketkube_log::Recovery;
 use rocketkube_remoting::{BindError, Limits, Server};
 use rocketkube_service::http::Health;
 use rocketkube_service::metrics::{Registry, register_process};
-use rocketkube_store::{Flush, OpenError, Opening, Options, Retention, Store, StoreError};
+use rocketkube_store::{
+    Flush, OpenError, Opening, Options, Retained, Retention, Store, StoreError, Volume,
+};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -74,15 +76,20 @@ pub async fn start(
     config.validate()?;
     let listen = with_port(config.listen);
     let advertised = config.advertised(listen)?;
-    let broker = Arc::new(open(config, advertised, &registry, stop.clone()).await?);
+    let (broker, opening) = open(config, advertised, &registry, stop.clone()).await?;
+    let broker = Arc::new(broker);
     topics::create_own(&broker)?;
-    register_gauges(&broker, &registry);
+    // Before anybody can send: a disk that is too full refuses messages from the first one on.
+    make_room(&broker).await;
 
     let end = CancellationToken::new();
     let server = bind(&broker, listen, end.clone())?;
+    register_process(&registry);
+    metrics::register_broker(&broker, opening.log.damage.len(), &registry);
+    metrics::register_network(&server.counters(), &broker.config, &registry);
     let mut tasks = JoinSet::new();
     tasks.spawn(server.run());
-    tasks.spawn(tick(Arc::clone(&broker), end.clone()));
+    tasks.spawn(tick(Arc::clone(&broker), Arc::clone(&health), stop.clone(), end.clone()));
     tasks.spawn(keep_house(Arc::clone(&broker), end.clone()));
     let mut registrations = JoinSet::new();
     let namesrvs = broker.config.namesrv.split(';').map(str::trim).filter(|addr| !addr.is_empty());
@@ -91,7 +98,7 @@ pub async fn start(
         registrations.spawn(keep_registered(broker, namesrv, stop.clone()));
     }
     health.set_started();
-    health.set_ready(true);
+    broker.tell_readiness(&health, stop.is_cancelled());
     info!(broker = broker.config.name, %advertised, "serving");
     Ok(Running { broker, advertised, tasks, registrations, health, stop, end })
 }
@@ -113,7 +120,7 @@ impl Running {
                 ended?;
             }
         }
-        self.health.set_ready(false);
+        self.broker.tell_readiness(&self.health, true);
         if self.broker.store.has_failed() {
             // Nothing that waits can be answered any more, and nothing new may be taken.
             return Err(BrokerError::LogFailed);
@@ -150,7 +157,7 @@ async fn open(
     advertised: SocketAddr,
     registry: &Registry,
     stop: CancellationToken,
-) -> Result<Broker, BrokerError> {
+) -> Result<(Broker, Opening), BrokerError> {
     let confirmations = Arc::new(Confirmations::new());
     let parked = Arc::new(Parked::new());
     let (confirmed, arrived) = (Arc::clone(&confirmations), Arc::clone(&parked));
@@ -175,7 +182,10 @@ async fn open(
     let opened = spawn_blocking(move || Store::open(options)).await?;
     let (store, opening) = opened.map_err(|source| BrokerError::Open { path, source })?;
     report(&opening);
-    Ok(Broker::new(Parts { config, store, confirmations, parked, metrics, advertised }))
+    // As they are made on a volume too small for those that were asked for.
+    let config = Config { segment_size: opening.segment_size, ..config };
+    let parts = Parts { config, store, confirmations, parked, metrics, advertised };
+    Ok((Broker::new(parts), opening))
 }
 
 /// Says how the log was found.
@@ -218,32 +228,13 @@ fn bind(
     Server::bind(&[listen], Arc::clone(broker), limits(), end)
 }
 
-fn register_gauges(broker: &Arc<Broker>, registry: &Registry) {
-    register_process(registry);
-    let config = &broker.config;
-    let gauge = |name, help, read: fn(&Broker) -> f64| {
-        let broker = Arc::clone(broker);
-        metrics::gauge(registry, config, name, help, move || read(&broker));
-    };
-    #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are doubles")]
-    {
-        gauge("rocketmq_topic_number", "Topics.", |broker| broker.store.topics().len() as f64);
-        gauge("rocketmq_consumer_group_number", "Consumer groups.", |broker| {
-            broker.store.groups().len() as f64
-        });
-        gauge("rocketmq_storage_size_bytes", "Used bytes of the volume.", |broker| {
-            let disk = broker.disk();
-            disk.total.saturating_sub(disk.free) as f64
-        });
-        gauge("rocketmq_storage_flush_behind_bytes", "Bytes not yet confirmed.", |broker| {
-            broker.store.end().0.saturating_sub(broker.store.confirmed()) as f64
-        });
-    }
-    gauge("rocketmq_broker_permission", "6: read and write.", |_| 6.0);
-}
-
-/// Answers pulls that are due, and writes committed offsets to the log.
-async fn tick(broker: Arc<Broker>, end: CancellationToken) {
+/// Answers pulls that are due, tells the probes, and writes committed offsets to the log.
+async fn tick(
+    broker: Arc<Broker>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+    end: CancellationToken,
+) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut was_written = true;
@@ -253,6 +244,7 @@ async fn tick(broker: Arc<Broker>, end: CancellationToken) {
             _ = ticks.tick() => {} // Cancel-safe: the next one comes anyway.
         }
         broker.parked.expire(broker.now_ms());
+        broker.tell_readiness(&health, stop.is_cancelled());
         // Said once per trouble, not ten times a second.
         let written = broker.store.flush_commits(broker.now_ms());
         if let (Err(error), true) = (&written, was_written) {
@@ -264,7 +256,7 @@ async fn tick(broker: Arc<Broker>, end: CancellationToken) {
 
 /// Forgets who is gone, and deletes what is old.
 async fn keep_house(broker: Arc<Broker>, end: CancellationToken) {
-    let mut rounds = interval(HOUSEKEEPING);
+    let mut rounds = interval_at(Instant::now() + HOUSEKEEPING, HOUSEKEEPING);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -272,18 +264,29 @@ async fn keep_house(broker: Arc<Broker>, end: CancellationToken) {
             _ = rounds.tick() => {} // Cancel-safe: the next one comes anyway.
         }
         broker.housekeeping();
-        let retaining = Arc::clone(&broker);
-        let pass = move || retaining.store.retain(now_ms(), &|| retaining.disk());
-        match spawn_blocking(pass).await {
-            Ok(Ok(done)) if done.segments_deleted > 0 => {
-                let (segments, forced) = (done.segments_deleted, done.forced);
-                info!(segments, forced, "old segments deleted");
-            }
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => warn!(error = %chain(&error), "retention failed"),
-            Err(error) => error!(%error, "retention panicked"),
-        }
+        make_room(&broker).await;
     }
+}
+
+/// One pass of retention, away from the threads that serve.
+async fn make_room(broker: &Arc<Broker>) {
+    let retaining = Arc::clone(broker);
+    match spawn_blocking(move || retain(&retaining, &|| retaining.disk())).await {
+        Ok(Ok(done)) if done.segments_deleted > 0 => {
+            let (segments, forced) = (done.segments_deleted, done.forced);
+            info!(segments, forced, "old segments deleted");
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => warn!(error = %chain(&error), "retention failed"),
+        Err(error) => error!(%error, "retention panicked"),
+    }
+}
+
+/// Deletes old segments, and decides whether messages are taken.
+fn retain(broker: &Broker, volume: &dyn Fn() -> Volume) -> Result<Retained, StoreError> {
+    let done = broker.store.retain(now_ms(), volume);
+    broker.intake.measured(volume().free, broker.config.segment_size);
+    done
 }
 
 #[cfg(test)]

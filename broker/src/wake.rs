@@ -58,6 +58,11 @@ impl<P: Wake> Confirmations<P> {
         self.waiting.lock().push(Waiting { position: Reverse(position), peer });
     }
 
+    /// How many answers, or runs of answers, wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
     /// Wakes everybody who waits for `confirmed` or less.
     pub(crate) fn confirmed(&self, confirmed: u64) {
         let mut waiting = self.waiting.lock();

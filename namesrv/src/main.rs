@@ -74,11 +74,11 @@ async fn main() -> anyhow::Result<()> {
     let http_shutdown = CancellationToken::new();
     let serving = tokio::spawn(http::serve(listener, pages, http_shutdown.clone()));
     health.set_started();
-    health.set_ready(true);
+    health.set_ready();
     info!(listen = %server.addr(), http = %http_addr, "name server is ready");
 
     shutdown.cancelled().await;
-    health.set_ready(false);
+    health.set_unready("stopping");
     server.stopped().await;
     http_shutdown.cancel();
     serving.await.context("the HTTP server failed")?;

@@ -15,6 +15,7 @@ use crate::broker::Broker;
 use crate::cold::ColdRead;
 use crate::consumers::Group;
 use crate::filter::{self, TagFilter};
+use crate::metrics::Counted;
 use crate::refusal::{PullError, chain};
 use crate::session::Session;
 use crate::topics::PERM_READ;
@@ -55,6 +56,8 @@ pub(crate) struct ParkedPull {
     deadline_ms: i64,
     /// Set while its bytes are being read; see [`crate::cold`].
     cold: Option<Arc<ColdRead>>,
+    /// While it is parked.
+    counted: Option<Counted>,
     /// While its bytes are read the answer is owed, should the client end its side meanwhile.
     promise: Option<Deferral>,
 }
@@ -83,7 +86,7 @@ pub(crate) fn pull(
     serve_or_park(
         broker,
         session,
-        ParkedPull { pull, deadline_ms, cold: None, promise: None },
+        ParkedPull { pull, deadline_ms, cold: None, counted: None, promise: None },
         wait_ms > 0,
         out,
     )
@@ -200,7 +203,8 @@ impl Pull {
 }
 
 impl Session {
-    fn park(&mut self, mut parked: ParkedPull) {
+    fn park(&mut self, broker: &Broker, mut parked: ParkedPull) {
+        parked.counted.get_or_insert_with(|| broker.metrics.parked());
         // Not while it waits for messages: such a pull is answered as soon as the client ends its side,
         // which looks the same as a close, of which its group has to hear at once.
         parked.promise = parked.cold.is_some().then(|| self.peer.defer());
@@ -256,7 +260,7 @@ fn serve_or_park(
                 if answer_found(broker, pull, &read, warmed, out)? == Served::Cold {
                     let peer = Arc::clone(&session.peer);
                     parked.cold = Some(ColdRead::start(broker, read.extents, peer));
-                    session.park(parked);
+                    session.park(broker, parked);
                 }
                 return Ok(());
             }
@@ -270,7 +274,7 @@ fn serve_or_park(
         if !parked.pull.has_news() {
             let peer = Arc::clone(&session.peer);
             broker.parked.wake_at(peer.id(), parked.deadline_ms, peer);
-            session.park(parked);
+            session.park(broker, parked);
             return Ok(());
         }
     }
@@ -325,6 +329,7 @@ fn answer_found(
         Err(error) if read.messages == 1 => {
             // Damaged bytes are never served, and must not stop the queue for ever.
             let (topic, queue_id) = (pull.queue.topic(), pull.queue.id());
+            broker.metrics.skipped();
             if broker.may_warn() {
                 let (queue_offset, error) = (pull.from, chain(&error));
                 warn!(topic, queue_id, queue_offset, error, "unreadable message skipped");

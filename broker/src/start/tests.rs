@@ -16,6 +16,7 @@ const SOON: Duration = Duration::from_secs(10);
 struct Fixture {
     running: Running,
     client: Connection,
+    registry: Arc<Registry>,
     stop: CancellationToken,
     _data: TempDir,
 }
@@ -31,11 +32,11 @@ async fn fixture() -> Fixture {
         auto_create_topics: true,
         ..Config::default()
     };
-    let stop = CancellationToken::new();
-    let running = start(config, Arc::default(), Arc::default(), stop.clone()).await.unwrap();
+    let (registry, stop) = (Arc::new(Registry::default()), CancellationToken::new());
+    let running = start(config, Arc::default(), Arc::clone(&registry), stop.clone()).await.unwrap();
     running.broker.put_topic("t", &TopicConfig::with_queues(1)).unwrap();
     let client = Connection::connect(&running.advertised.to_string(), SOON).await.unwrap();
-    Fixture { running, client, stop, _data: data }
+    Fixture { running, client, registry, stop, _data: data }
 }
 
 fn command(code: RequestCode, ext: &[(&'static str, &str)]) -> Command {
@@ -93,6 +94,24 @@ impl Fixture {
         self.call(command(RequestCode::GET_MAX_OFFSET, &[("topic", "t"), ("queueId", "0")])).await;
     }
 
+    /// The value of a metric, or of its line with a label.
+    fn metric(&self, name: &str, label: &str) -> u64 {
+        let text = self.registry.render();
+        let is_it = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains(label);
+        let line = text.lines().find(is_it).unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Waits until the probes are told something.
+    async fn until(&self, is_so: impl Fn(Option<&str>) -> bool) {
+        let told = async {
+            while !is_so(self.running.health.unready().as_deref()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, told).await.unwrap();
+    }
+
     async fn end(self) {
         self.stop.cancel();
         self.running.stopped().await.unwrap();
@@ -133,5 +152,56 @@ async fn clients_make_only_so_many_topics_and_groups_by_using_them() {
     let ext = [("groupName", "before")];
     f.call(command(RequestCode::DELETE_SUBSCRIPTIONGROUP, &ext)).await;
     assert_eq!(f.call(send_to("after")).await.response_code(), ResponseCode::SUCCESS);
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_refused_and_probes_told_while_the_disk_is_too_full() {
+    let f = fixture().await;
+    // So large that what the log has set aside does not show.
+    let volume = |free: u64| Volume { total: 1_000 << 40, free: free << 40 };
+    let (full, roomy) = (volume(45), volume(900));
+    f.until(|reason| reason.is_none()).await;
+    retain(&f.running.broker, &|| full).unwrap();
+    let refused = f.call(send()).await;
+    assert_eq!(refused.response_code(), ResponseCode::SERVICE_NOT_AVAILABLE);
+    assert!(refused.remark.unwrap().contains("disk is 95 % full"));
+    f.until(|reason| reason == Some("messages are refused: disk is 95 % full")).await;
+    let beat = f.call(heartbeat("g")).await.response_code();
+    assert_eq!(beat, ResponseCode::SUCCESS, "settings still have room");
+    retain(&f.running.broker, &|| roomy).unwrap();
+    assert_eq!(f.call(send()).await.response_code(), ResponseCode::SUCCESS);
+    f.until(|reason| reason.is_none()).await;
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_what_waits_and_what_the_network_brought() {
+    let f = fixture().await;
+    assert_eq!(f.metric("mq_parked_pulls", ""), 0);
+    let pulls = [(); 2].map(|()| f.client.submit(pull("0")).unwrap());
+    f.settle().await;
+    assert_eq!(f.metric("mq_parked_pulls", ""), 2);
+    f.call(send()).await;
+    for pull in pulls {
+        pull.await.unwrap();
+    }
+    assert_eq!(f.metric("mq_parked_pulls", ""), 0);
+    for name in ["mq_deferred_answers", "mq_store_trouble", "mq_store_failed"] {
+        assert_eq!(f.metric(name, ""), 0, "{name}");
+    }
+    assert_eq!(f.metric("mq_store_damaged_ranges", ""), 0);
+
+    assert_eq!(f.metric("mq_connections", ""), 1);
+    assert!(f.metric("mq_network_received_bytes_total", "") > 100);
+    let mut stream = tokio::net::TcpStream::connect(f.running.advertised).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &[0; 8]).await.unwrap();
+    let closed = async {
+        while f.metric("mq_connections_closed_total", "reason=\"bad_frame\"") < 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, closed).await.unwrap();
+    assert_eq!(f.metric("mq_connections_accepted_total", ""), 2);
     f.end().await;
 }

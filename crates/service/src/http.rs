@@ -1,5 +1,6 @@
 //! One HTTP port per process: metrics, probes and a status page. Nothing can be changed here.
 
+use std::borrow::Cow;
 use std::future::{Ready, ready};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,12 +23,23 @@ mod connections;
 
 use connections::Limits;
 
-/// What a process says of itself. All false at first.
-#[derive(Debug, Default)]
+/// What a process says of itself. Live, but neither started nor ready, at first.
+#[derive(Debug)]
 pub struct Health {
     started: AtomicBool,
-    ready: AtomicBool,
     wedged: AtomicBool,
+    /// Why a request sent now would fail; `None` if it would not.
+    unready: Mutex<Option<Cow<'static, str>>>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            started: AtomicBool::new(false),
+            wedged: AtomicBool::new(false),
+            unready: Mutex::new(Some("starting".into())),
+        }
+    }
 }
 
 impl Health {
@@ -35,9 +48,14 @@ impl Health {
         self.started.store(true, Ordering::Release);
     }
 
-    /// Whether a request sent now will succeed.
-    pub fn set_ready(&self, ready: bool) {
-        self.ready.store(ready, Ordering::Release);
+    /// A request sent now will succeed.
+    pub fn set_ready(&self) {
+        *self.unready.lock() = None;
+    }
+
+    /// A request sent now would fail; `/readyz` says why.
+    pub fn set_unready(&self, reason: impl Into<Cow<'static, str>>) {
+        *self.unready.lock() = Some(reason.into());
     }
 
     /// The process cannot go on and should be started again.
@@ -53,8 +71,12 @@ impl Health {
         self.started.load(Ordering::Acquire)
     }
 
-    fn is_ready(&self) -> bool {
-        self.is_started() && self.is_live() && self.ready.load(Ordering::Acquire)
+    /// Why a request sent now would fail, if it would.
+    pub fn unready(&self) -> Option<Cow<'static, str>> {
+        if !self.is_live() {
+            return Some("wedged".into());
+        }
+        self.unready.lock().clone()
     }
 }
 
@@ -88,7 +110,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationTo
         .route("/metrics", get(metrics))
         .route("/startz", get(|pages| probe(pages, Health::is_started)))
         .route("/livez", get(|pages| probe(pages, Health::is_live)))
-        .route("/readyz", get(|pages| probe(pages, Health::is_ready)))
+        .route("/readyz", get(readiness))
         .route("/statusz", get(status))
         .with_state(pages);
     connections::serve(listener, router, Limits::DEFAULT, shutdown).await;
@@ -104,6 +126,13 @@ fn probe(State(pages): State<Pages>, is: fn(&Health) -> bool) -> Ready<(StatusCo
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not yet\n")
     })
+}
+
+async fn readiness(State(pages): State<Pages>) -> (StatusCode, String) {
+    match pages.health.unready() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
 }
 
 async fn status(State(pages): State<Pages>) -> impl IntoResponse {
@@ -145,9 +174,12 @@ mod tests {
         assert!(ask(addr, "GET /livez").await.starts_with("HTTP/1.1 200"));
         health.set_started();
         assert!(ask(addr, "GET /startz").await.starts_with("HTTP/1.1 200"));
-        assert!(ask(addr, "GET /readyz").await.starts_with("HTTP/1.1 503"));
-        health.set_ready(true);
+        assert!(ask(addr, "GET /readyz").await.ends_with("\r\n\r\nstarting\n"));
+        health.set_ready();
         assert!(ask(addr, "GET /readyz").await.starts_with("HTTP/1.1 200"));
+        health.set_unready("disk is full");
+        let answer = ask(addr, "GET /readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("\r\n\r\ndisk is full\n"));
         health.set_wedged();
         assert!(ask(addr, "GET /livez").await.starts_with("HTTP/1.1 503"));
         shutdown.cancel();

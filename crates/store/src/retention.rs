@@ -150,9 +150,14 @@ impl Store {
 
     /// Refuses a message while the disk is too full.
     pub(crate) fn check_space(&self) -> Result<(), StoreError> {
-        match self.full_percent.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            used_percent => Err(StoreError::DiskFull { used_percent }),
+        match self.full_percent() {
+            None => Ok(()),
+            Some(used_percent) => Err(StoreError::DiskFull { used_percent }),
         }
+    }
+
+    /// How full the disk is, while messages are refused because of it.
+    pub fn full_percent(&self) -> Option<u8> {
+        Some(self.full_percent.load(Ordering::Relaxed)).filter(|used| *used > 0)
     }
 }
