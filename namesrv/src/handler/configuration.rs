@@ -33,7 +33,9 @@ impl Handler {
     /// `DELETE_KV_CONFIG` (102); what is not there counts as deleted.
     pub(super) fn delete_value(&self, session: &Session, request: &Request<'_>) -> Handled {
         let header = request.header::<header::KvKey<'_>>()?;
-        if self.keeper.kept().get(&header.namespace, &header.key).is_none() {
+        // A deletion that is not on disk yet has to be waited for, by those who repeat it too.
+        let absent = self.keeper.kept().get(&header.namespace, &header.key).is_none();
+        if absent && self.keeper.is_saved() {
             return Ok(Answer::default().into());
         }
         self.change(session, request, |kept| {
@@ -97,7 +99,7 @@ fn answer_saved(form: HeaderForm, opaque: i32, saved: Result<(), &DiskError>) ->
     match saved {
         Ok(()) => write(&response, &Answer::default(), &mut bytes),
         Err(error) => {
-            let remark = error.to_string();
+            let remark = format!("the change is not on disk yet: {}", error.root());
             let response = Response { code: ResponseCode::SYSTEM_ERROR, ..response };
             response.remark(&remark).write(&mut bytes, |_| (), &[]);
         }

@@ -1,107 +1,20 @@
-//! A name server and connections to it, request by request.
-#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
-
-use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
+//! Request by request.
 
 use rocketkube_namesrv::{Config, NameServer};
 use rocketkube_protocol::body::{
-    ClusterInfo, DataVersion, KvTable, MemberGroupAnswer, RegisterBrokerBody, TopicConfig,
-    TopicConfigTable, TopicList, TopicRouteData,
+    ClusterInfo, KvTable, MemberGroupAnswer, TopicConfig, TopicList, TopicRouteData,
 };
 use rocketkube_protocol::record::body_crc;
-use rocketkube_protocol::{
-    Body, Command, Header, HeaderForm, NoHeader, RequestCode, ResponseCode, header,
-};
+use rocketkube_protocol::{Body, Command, HeaderForm, NoHeader, RequestCode, ResponseCode, header};
 use rocketkube_remoting::{CallError, Connection};
 use rocketkube_service::metrics::Registry;
-use tempfile::TempDir;
+use std::net::SocketAddr;
 use tokio_util::sync::CancellationToken;
 
-const SECONDS: Duration = Duration::from_secs(10);
-
-struct Running {
-    server: NameServer,
-    registry: Registry,
-    shutdown: CancellationToken,
-}
-
-impl Running {
-    async fn start(dir: &Path) -> Self {
-        let config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            data_dir: dir.to_owned(),
-            ..Config::default()
-        };
-        let (registry, shutdown) = (Registry::default(), CancellationToken::new());
-        let server = NameServer::start(config, &registry, shutdown.clone()).await.unwrap();
-        Self { server, registry, shutdown }
-    }
-
-    async fn connect(&self) -> Connection {
-        Connection::connect(&self.server.addr().to_string(), SECONDS).await.unwrap()
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        self.server.stopped().await;
-    }
-}
-
-async fn started() -> (TempDir, Running, Connection) {
-    let dir = tempfile::tempdir().unwrap();
-    let running = Running::start(dir.path()).await;
-    let connection = running.connect().await;
-    (dir, running, connection)
-}
-
-async fn ask<'h>(to: &Connection, code: RequestCode, header: &impl Header<'h>) -> Command {
-    to.call(Command::request(code, header), SECONDS).await.unwrap()
-}
-
-fn assert_ok(answer: &Command) {
-    assert_eq!(answer.response_code(), ResponseCode::SUCCESS, "{:?}", answer.remark);
-}
-
-fn assert_refused(answer: &Command, code: ResponseCode, remark: &str) {
-    assert_eq!((answer.response_code(), answer.remark.as_deref()), (code, Some(remark)));
-}
-
-fn version(counter: i64) -> DataVersion {
-    DataVersion { counter, state_version: 0, timestamp: 1_700_000_000_000 }
-}
-
-fn topics(names: &[&str]) -> RegisterBrokerBody {
-    let config = |name: &&str| {
-        let topic = TopicConfig { topic_name: (*name).to_owned(), ..TopicConfig::default() };
-        ((*name).to_owned(), topic)
-    };
-    let topic_config_table = names.iter().map(config).collect();
-    let topics = TopicConfigTable { data_version: version(1), topic_config_table };
-    RegisterBrokerBody { filter_server_list: Vec::new(), topics }
-}
-
-fn registration(broker: &'static str) -> header::RegisterBroker<'static> {
-    header::RegisterBroker {
-        broker_name: broker.into(),
-        broker_addr: "127.0.0.1:10911".into(),
-        cluster: "C".into(),
-        ha_server_addr: "127.0.0.1:10912".into(),
-        ..header::RegisterBroker::default()
-    }
-}
-
-async fn register(to: &Connection, broker: &'static str, names: &[&str]) -> Command {
-    let body = topics(names).encode(false, 479);
-    let command = Command::request(RequestCode::REGISTER_BROKER, &registration(broker)).body(body);
-    to.call(command, SECONDS).await.unwrap()
-}
-
-async fn route(to: &Connection, topic: &'static str) -> Command {
-    let header = header::GetRoute { topic: topic.into(), ..header::GetRoute::default() };
-    ask(to, RequestCode::GET_ROUTEINFO_BY_TOPIC, &header).await
-}
+use crate::support::{
+    Running, SECONDS, ask, assert_ok, assert_refused, register, registration, route, started,
+    topics, value, version,
+};
 
 #[tokio::test]
 async fn a_registered_broker_is_found_until_its_connection_closes() {
@@ -270,10 +183,6 @@ async fn topics_are_listed_deleted_and_registered() {
     let command = Command::request(RequestCode::REGISTER_TOPIC_IN_NAMESRV, &header).body(body);
     assert_ok(&client.call(command, SECONDS).await.unwrap());
     assert_eq!(list(all).await.topic_list, ["T1", "T2"]);
-}
-
-fn value(value: &'static str) -> header::PutKv<'static> {
-    header::PutKv { namespace: "ORDER_TOPIC_CONFIG".into(), key: "T1".into(), value: value.into() }
 }
 
 #[tokio::test]

@@ -1,0 +1,9 @@
+//! A name server and connections to it.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod bad_input;
+mod disk;
+mod requests;
+mod support;
