@@ -120,6 +120,8 @@ pub(crate) enum AdminError {
     Parameter { field: &'static str, value: String, expected: &'static str },
     #[error("The topic[{topic}] is conflict with system topic.")]
     SystemTopic { topic: String },
+    #[error("group {group} belongs to the system, it cannot be deleted")]
+    SystemGroup { group: String },
     #[error("topic[{topic}] not exist, apply first please!")]
     NoSuchTopic { topic: String },
     #[error("Group {group} not exist!")]
@@ -157,6 +159,12 @@ pub(crate) enum AdminError {
     Read(#[from] ReadError),
     #[error("{}", chain(.0))]
     Store(#[from] StoreError),
+}
+
+impl AdminError {
+    pub(crate) fn foreign_client(client_id: &str) -> Self {
+        Self::ForeignClient { client_id: client_id.chars().take(64).collect() }
+    }
 }
 
 impl Refusal for SendError {
@@ -220,7 +228,9 @@ impl Refusal for AdminError {
             | Self::FilterType(_) => ResponseCode::SYSTEM_ERROR,
             Self::NoOffset | Self::NoMessageFound => ResponseCode::QUERY_NOT_FOUND,
             Self::Subscription { .. } => ResponseCode::SUBSCRIPTION_PARSE_FAILED,
-            Self::SettingRefused { .. } | Self::ForeignClient { .. } => ResponseCode::NO_PERMISSION,
+            Self::SettingRefused { .. } | Self::ForeignClient { .. } | Self::SystemGroup { .. } => {
+                ResponseCode::NO_PERMISSION
+            }
             Self::Store(error) => store_code(error),
         }
     }

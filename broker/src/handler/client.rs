@@ -79,11 +79,7 @@ fn check(body: &HeartbeatData, joined: &Memberships) -> Result<(), AdminError> {
         let (value, expected) = (groups.to_string(), "at most 10000 groups of one connection");
         return Err(AdminError::Parameter { field: "groups", value, expected });
     }
-    if body.client_id.is_empty() || body.client_id.len() > MAX_CLIENT_ID {
-        let value = format!("{} bytes", body.client_id.len());
-        let expected = "1 to 1024 bytes";
-        return Err(AdminError::Parameter { field: "clientID", value, expected });
-    }
+    check_client_id(&body.client_id)?;
     for consumer in &body.consumer_data_set {
         names::check_group(&consumer.group_name)?;
     }
@@ -91,6 +87,28 @@ fn check(body: &HeartbeatData, joined: &Memberships) -> Result<(), AdminError> {
         names::check_group(&producer.group_name)?;
     }
     Ok(())
+}
+
+/// Refuses a client id that nobody should have to remember.
+pub(crate) fn check_client_id(client_id: &str) -> Result<(), AdminError> {
+    if (1..=MAX_CLIENT_ID).contains(&client_id.len()) {
+        return Ok(());
+    }
+    let value = format!("{} bytes", client_id.len());
+    Err(AdminError::Parameter { field: "clientID", value, expected: "1 to 1024 bytes" })
+}
+
+/// Whether a client is a member of a group through other connections only. One that is not there at
+/// all may be one that reconnected and has not sent its heartbeat yet.
+pub(crate) fn is_foreign_consumer(
+    broker: &Broker,
+    session: &Session,
+    group: &str,
+    client_id: &str,
+) -> bool {
+    let connection = session.peer.id();
+    let foreign = |group: &Group<_>| is_only_elsewhere(&group.members, client_id, connection);
+    broker.consumers.with_group(group, foreign).unwrap_or(false)
 }
 
 /// `UNREGISTER_CLIENT` (35). Only what this connection registered is taken out; a client that only
@@ -106,13 +124,9 @@ pub(crate) fn unregister(
     let consumers = header.consumer_group.as_deref().filter(|group| !group.is_empty());
     let foreign = producers
         .is_some_and(|group| broker.producers.is_only_elsewhere(group, client_id, connection))
-        || consumers.is_some_and(|group| {
-            let foreign =
-                |group: &Group<_>| is_only_elsewhere(&group.members, client_id, connection);
-            broker.consumers.with_group(group, foreign).unwrap_or(false)
-        });
+        || consumers.is_some_and(|group| is_foreign_consumer(broker, session, group, client_id));
     if foreign {
-        return Err(AdminError::ForeignClient { client_id: client_id.chars().take(64).collect() });
+        return Err(AdminError::foreign_client(client_id));
     }
     if let Some(group) = producers
         && broker.producers.unregister(group, client_id, connection)

@@ -23,7 +23,12 @@ pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Result<Reply, Ad
         let (value, expected) = (retries.to_string(), "-1 to 100000");
         return Err(AdminError::Parameter { field: "retryMaxTimes", value, expected });
     }
-    Ok(Reply::after(broker.put_group(&config)?))
+    let queues = config.retry_queue_nums;
+    if u32::try_from(queues).is_ok_and(|queues| queues <= names::MAX_QUEUES) {
+        return Ok(Reply::after(broker.put_group(&config)?));
+    }
+    let (value, expected) = (queues.to_string(), "0 to 65536");
+    Err(AdminError::Parameter { field: "retryQueueNums", value, expected })
 }
 
 /// `GET_ALL_SUBSCRIPTIONGROUP_CONFIG` (201). Without paging, like the list of topics.
@@ -53,6 +58,9 @@ pub(crate) fn delete(broker: &Broker, request: &Request<'_>) -> Result<Reply, Ad
     let header: DeleteGroup<'_> = request.header()?;
     let group = header.group.as_ref();
     names::check_group(group)?;
+    if names::is_system_group(group) {
+        return Err(AdminError::SystemGroup { group: group.to_owned() });
+    }
     let clean_offsets = header.clean_offset.unwrap_or_default();
     if broker.store.group(group).is_none() && !clean_offsets {
         // Whoever deleted it may still wait for the disk.

@@ -151,7 +151,8 @@ fn progress(
     Ok(())
 }
 
-fn find(broker: &Broker, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
+/// The queue that a client names, if it is here.
+pub(crate) fn find(broker: &Broker, topic: &str, queue_id: i32) -> Option<Arc<Queue>> {
     let topic = broker.store.topic(topic)?;
     topic.queue(u32::try_from(queue_id).ok()?).map(Arc::clone)
 }

@@ -21,11 +21,14 @@ use crate::topics;
 const MAX_QUEUES: i32 = names::MAX_QUEUES.cast_signed();
 /// Highest value of `perm`: read, write and inherit. Source: `PermName` of Apache RocketMQ.
 const MAX_PERM: i32 = 7;
+/// Highest value of `topicSysFlag`: unit and unit of subscription. Source: `TopicSysFlag` of Apache
+/// RocketMQ.
+const MAX_SYS_FLAG: i32 = 3;
 
 /// `UPDATE_AND_CREATE_TOPIC` (17).
 pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Result<Reply, AdminError> {
     let header: CreateTopic<'_> = request.header()?;
-    let filter_type = FilterType::from_name(&header.filter_type).unwrap_or_default();
+    let filter_type = filter_type(&header.filter_type)?;
     let config = WireConfig {
         attributes: attributes::parse(header.attributes.as_deref().unwrap_or_default())?,
         order: header.order,
@@ -37,6 +40,17 @@ pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Result<Reply, Ad
         write_queue_nums: header.write_queues,
     };
     put(broker, &config).map(Reply::after)
+}
+
+fn filter_type(name: &str) -> Result<FilterType, AdminError> {
+    if name.is_empty() {
+        return Ok(FilterType::default());
+    }
+    FilterType::from_name(name).ok_or_else(|| AdminError::Parameter {
+        field: "topicFilterType",
+        value: name.chars().take(64).collect(),
+        expected: "SINGLE_TAG or MULTI_TAG",
+    })
 }
 
 /// `UPDATE_AND_CREATE_TOPIC_LIST` (18): all of them, or none.
@@ -72,7 +86,7 @@ fn checked(broker: &Broker, config: &WireConfig) -> Result<TopicConfig, AdminErr
         perm: number("perm", config.perm, 0..=MAX_PERM)?,
         order: config.order,
         multi_tag: config.topic_filter_type == FilterType::MultiTag,
-        sys_flag: number("topicSysFlag", config.topic_sys_flag, 0..=i32::MAX)?,
+        sys_flag: number("topicSysFlag", config.topic_sys_flag, 0..=MAX_SYS_FLAG)?,
         attributes: attributes::change(before, &config.attributes)?,
     })
 }
@@ -84,7 +98,7 @@ fn number(
 ) -> Result<u32, AdminError> {
     let expected = match field {
         "perm" => "a sum of 4 (read), 2 (write) and 1 (inherit)",
-        "topicSysFlag" => "0 or more",
+        "topicSysFlag" => "0 to 3",
         _ => "1 to 65536",
     };
     let refused = || AdminError::Parameter { field, value: value.to_string(), expected };

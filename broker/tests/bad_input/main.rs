@@ -10,6 +10,7 @@
 mod ask;
 mod ends;
 mod framing;
+mod groups;
 mod namesrv;
 mod pair;
 mod requests;

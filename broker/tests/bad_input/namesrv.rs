@@ -1,6 +1,9 @@
 //! Rows 78 to 81: requests to the name server.
 
+use std::io::Write as _;
+
 use anyhow::{Context as _, Result, ensure};
+use flate2::{Compression, write::ZlibEncoder};
 use rocketkube_protocol::{RequestCode, ResponseCode};
 use rocketkube_testkit::Wire;
 
@@ -70,6 +73,7 @@ fn compressed_registrations_that_do_not_hold_together_close_the_connection() -> 
     let deflated = |bytes: &[u8]| stored_zlib(bytes);
     let bodies = [
         ("garbage", b"garbage".to_vec()),
+        ("256 MiB of zeros", bomb(256 << 20)?),
         ("cut", deflated(b"abc")[..5].to_vec()),
         ("data version of -1 bytes", deflated(&negative)),
         ("data version past the end", deflated(&huge)),
@@ -83,6 +87,16 @@ fn compressed_registrations_that_do_not_hold_together_close_the_connection() -> 
         wire.wait_closed(PATIENCE).with_context(|| format!("{what} did not close"))?;
     }
     pair.serves_others()
+}
+
+/// A zlib stream of so many zeros, a thousandth of their size.
+pub(crate) fn bomb(size: usize) -> Result<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..size / zeros.len() {
+        encoder.write_all(&zeros)?;
+    }
+    Ok(encoder.finish()?)
 }
 
 /// A zlib stream of one block that is not compressed.

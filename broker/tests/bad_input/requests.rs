@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use rocketkube_protocol::{Command, RequestCode, ResponseCode};
+use rocketkube_protocol::{Command, RequestCode, ResponseCode, record::RecordView};
 use rocketkube_testkit::Wire;
 
 use crate::{
     ask::{Ask, Row, pull, row, run, send},
+    namesrv::bomb,
     pair::{Pair, TOPIC},
 };
 
@@ -141,7 +142,24 @@ fn odd_properties_are_stored_and_those_we_cannot_honour_refused() -> Result<()> 
     }
     let garbage = send(TOPIC).with("f", 1).body(*b"\x78\x9c garbage");
     rows.push(row(51, "compressed flag on garbage", garbage, OK));
+    let bomb = send(TOPIC).with("f", 1).body(bomb(256 << 20)?);
+    rows.push(row(51, "compressed, a thousandth of its content", bomb, OK));
     run(&pair, &rows)
+}
+
+/// Apache's broker takes them and sets its own beside them; a client's must not reach consumers.
+#[test]
+fn properties_that_only_a_broker_sets_are_taken_from_no_client() -> Result<()> {
+    let pair = Pair::start()?;
+    let text = "POP_CK\u{1}forged\u{2}k\u{1}v\u{2}CLUSTER\u{1}forged\u{2}TRACE_ON\u{1}forged\u{2}";
+    run(&pair, &[row(48, "a broker's properties", send(TOPIC).with("i", text), OK)])?;
+    let pulled = pull(TOPIC).call(&mut pair.connect()?)?;
+    let record = RecordView::parse(&pulled.body)?;
+    let properties = record.properties();
+    ensure!(properties.get("k") == Some("v"), "{properties:?}");
+    ensure!(properties.get("CLUSTER") == Some("DefaultCluster"), "{properties:?}");
+    ensure!(!pulled.body.windows(6).any(|bytes| bytes == b"forged"), "{properties:?}");
+    Ok(())
 }
 
 /// One element of a batch, its own lengths as given.
@@ -259,6 +277,32 @@ fn commits_of_impossible_progress_are_refused() -> Result<()> {
             row(64, "unknown topic", commit(0).with("topic", "unknown"), no_topic),
         ],
     )
+}
+
+/// Apache's broker answers the same.
+#[test]
+fn offsets_of_queues_that_are_not_there_are_nowhere() -> Result<()> {
+    let pair = Pair::start()?;
+    pair.send_one(TOPIC)?;
+    let ext = [("consumerGroup", "bad-input"), ("topic", TOPIC)];
+    let committed = Ask::new(RequestCode::QUERY_CONSUMER_OFFSET, &ext);
+    let mut rows = Vec::new();
+    for queue in [-1, 99, i32::MIN, i32::MAX] {
+        let what = format!("committed in queue {queue}");
+        let ask = committed.clone().with("queueId", queue);
+        rows.push(row(64, what, ask, &[ResponseCode::QUERY_NOT_FOUND]));
+    }
+    run(&pair, &rows)?;
+    let mut wire = pair.connect()?;
+    for code in [RequestCode::GET_MAX_OFFSET, RequestCode::GET_MIN_OFFSET] {
+        for queue in [-1, 99] {
+            let ask = Ask::new(code, &[("topic", TOPIC)]).with("queueId", queue);
+            let answer = ask.call(&mut wire)?;
+            let offset = answer.fields().get("offset");
+            ensure!(offset.is_some_and(|offset| offset == "0"), "queue {queue}: {answer:?}");
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -383,25 +427,6 @@ fn settings_are_not_changed_over_the_network() -> Result<()> {
     run(&pair, &rows)?;
     ensure!(config(&pair)?.body == before, "a setting changed");
     Ok(())
-}
-
-#[test]
-fn groups_of_impossible_shape_are_not_created() -> Result<()> {
-    let pair = Pair::start()?;
-    let group = |name: &str, retries: i64| {
-        let body = format!(r#"{{"groupName":"{name}","retryMaxTimes":{retries}}}"#);
-        Ask::new(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &[]).body(body)
-    };
-    run(
-        &pair,
-        &[
-            row(77, "121 bytes", group(&"g".repeat(121), 16), INVALID),
-            row(77, "120 bytes", group(&"g".repeat(120), 16), OK),
-            row(77, "path", group("../x", 16), INVALID),
-            row(77, "-2 retries", group("g", -2), INVALID),
-            row(77, "a billion retries", group("g", 1_000_000_000), INVALID),
-        ],
-    )
 }
 
 #[test]

@@ -120,6 +120,12 @@ fn topics_of_impossible_shape_are_not_created() -> Result<()> {
     }
     let attribute = create("shape").with("attributes", "+no.such.attribute=1");
     rows.push(row(75, "unknown attribute", attribute, INVALID));
+    for flag in [-1, 4, i32::MAX] {
+        let ask = create("shape").with("topicSysFlag", flag);
+        rows.push(row(75, format!("system flag {flag}"), ask, INVALID));
+    }
+    let filter = create("shape").with("topicFilterType", "NO_SUCH_TYPE");
+    rows.push(row(75, "unknown filter type", filter, INVALID));
     // None of them left a topic behind.
     let one = Ask::new(RequestCode::GET_TOPIC_CONFIG, &[("topic", "shape")]);
     rows.push(row(75, "is not there", one, &[ResponseCode::TOPIC_NOT_EXIST]));
