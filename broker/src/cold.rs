@@ -1,8 +1,9 @@
-//! Bringing cold parts of the log into the page cache, away from the threads that serve.
+//! Work that waits for the disk, away from the threads that serve.
 //!
 //! A pull that meets bytes that are not at hand is parked; a blocking thread reads and verifies them,
-//! and wakes the connection, which looks again. Only so many at a time: readers far behind share the
-//! disk among themselves and leave the threads that serve the tail alone.
+//! and wakes the connection, which looks again. Queries by key go the same way at once, because
+//! nothing tells which pages of an index are at hand. Only so many at a time: readers far behind share
+//! the disk among themselves and leave the threads that serve the tail alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use crate::broker::Broker;
 /// Cold reads at a time: enough to keep a disk busy.
 pub(crate) const MAX_READS: usize = 8;
 
-/// One pull's bytes on their way from the disk.
+/// Something on its way from the disk.
 #[derive(Debug, Default)]
 pub(crate) struct ColdRead {
     done: AtomicBool,
@@ -26,21 +27,29 @@ impl ColdRead {
     /// Reads the extents, then wakes the peer. What cannot be read is met again, and told, by the
     /// pull itself.
     pub(crate) fn start(broker: &Broker, extents: Vec<Extent>, peer: Arc<Peer>) -> Arc<Self> {
-        let read = Arc::new(Self::default());
-        let (cold, store) = (Arc::clone(&read), Arc::clone(&broker.store));
-        let places = Arc::clone(&broker.cold_reads);
+        let store = Arc::clone(&broker.store);
+        Self::run(broker, peer, move || {
+            let mut bytes = Vec::new();
+            for extent in extents {
+                bytes.clear();
+                let _ = store.read_bytes(extent, &mut bytes);
+            }
+        })
+    }
+
+    /// Does work that may wait for the disk, then wakes the peer.
+    pub(crate) fn run(
+        broker: &Broker,
+        peer: Arc<Peer>,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Arc<Self> {
+        let (read, places) = (Arc::new(Self::default()), Arc::clone(&broker.cold_reads));
+        let cold = Arc::clone(&read);
         tokio::spawn(async move {
-            // Closed never: without a place the pull would wait for ever.
+            // Closed never: without a place the peer would wait for ever.
             let place = places.acquire_owned().await;
-            let reading = spawn_blocking(move || {
-                let mut bytes = Vec::new();
-                for extent in extents {
-                    bytes.clear();
-                    let _ = store.read_bytes(extent, &mut bytes);
-                }
-            });
-            // A panic in there ends the process in release builds; in tests the pull goes on alone.
-            let _ = reading.await;
+            // A panic in there ends the process in release builds; in tests the peer goes on alone.
+            let _ = spawn_blocking(work).await;
             drop(place);
             cold.done.store(true, Ordering::Release);
             peer.wake();

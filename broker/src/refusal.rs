@@ -141,6 +141,8 @@ pub(crate) enum AdminError {
     NoOffset,
     #[error("can not find message by the offset, {offset}")]
     NoMessageAt { offset: i64 },
+    #[error("{max} queries of this connection are under way; ask again when they are answered")]
+    TooManyQueries { max: usize },
     #[error("can not find message, maybe time range not correct")]
     NoMessageFound,
     #[error("queueId[{queue_id}] is illegal, topic:[{topic}] has {queues} queues")]
@@ -228,6 +230,7 @@ impl Refusal for AdminError {
             | Self::FilterType(_) => ResponseCode::SYSTEM_ERROR,
             Self::NoOffset | Self::NoMessageFound => ResponseCode::QUERY_NOT_FOUND,
             Self::Subscription { .. } => ResponseCode::SUBSCRIPTION_PARSE_FAILED,
+            Self::TooManyQueries { .. } => ResponseCode::SYSTEM_BUSY,
             Self::SettingRefused { .. } | Self::ForeignClient { .. } | Self::SystemGroup { .. } => {
                 ResponseCode::NO_PERMISSION
             }

@@ -31,6 +31,9 @@ impl Service for Broker {
             RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => {
                 settle(pull::pull(self, session, &request, out), answer, out);
             }
+            RequestCode::QUERY_MESSAGE | RequestCode::VIEW_MESSAGE_BY_ID => {
+                settle(query::start(self, session, &request), answer, out);
+            }
             _ => match administer(self, session, &request) {
                 Some(Ok(reply)) => session.reply(self, answer, &reply, out),
                 Some(Err(refusal)) => answer.refuse(out.buffer(), &refusal),
@@ -49,6 +52,7 @@ impl Service for Broker {
 
     fn woken(&self, session: &mut Session, out: &mut Output) {
         session.release(self.store.confirmed(), out);
+        query::finish(session, out);
         pull::resume(self, session, out);
     }
 
@@ -79,7 +83,7 @@ fn settle<E: Refusal>(result: Result<(), E>, answer: Answer, out: &mut Output) {
     }
 }
 
-/// Everything but sends and pulls; `None` for codes that this broker does not know.
+/// Everything but sends, pulls and queries; `None` for codes that this broker does not know.
 fn administer(
     broker: &Broker,
     session: &mut Session,
@@ -102,8 +106,6 @@ fn administer(
         RequestCode::GET_MIN_OFFSET => offset::min(broker, request),
         RequestCode::GET_EARLIEST_MSG_STORETIME => offset::earliest(broker, request),
         RequestCode::GET_CONSUME_STATS => offset::consume_stats(broker, request),
-        RequestCode::QUERY_MESSAGE => query::by_key(broker, request),
-        RequestCode::VIEW_MESSAGE_BY_ID => query::by_position(broker, request),
         RequestCode::UPDATE_AND_CREATE_TOPIC => topic::update(broker, request),
         RequestCode::UPDATE_AND_CREATE_TOPIC_LIST => topic::update_list(broker, request),
         RequestCode::DELETE_TOPIC_IN_BROKER => topic::delete(broker, request),

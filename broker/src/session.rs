@@ -10,6 +10,7 @@ use rocketkube_store::Batch;
 use crate::answer::{Answer, Reply};
 use crate::broker::Broker;
 use crate::handler::pull::ParkedPull;
+use crate::handler::query::PendingQuery;
 use crate::handler::send::StagedSend;
 use crate::wake::Wake;
 
@@ -54,13 +55,14 @@ pub(crate) struct Sends {
     pub(crate) staged: Vec<StagedSend>,
 }
 
-/// Answers that wait until the log is confirmed up to a position.
+/// Answers that come later.
 #[derive(Default)]
 struct Deferred {
-    /// Ascending by position.
+    /// Those that wait until the log is confirmed up to a position; ascending.
     answers: VecDeque<(u64, Vec<u8>)>,
     /// Keeps the connection open while an answer is owed, should the client end its side.
     promise: Option<Deferral>,
+    queries: Vec<PendingQuery>,
 }
 
 impl Session {
@@ -81,6 +83,18 @@ impl Session {
 
     pub(crate) fn sends(&mut self) -> &mut Sends {
         self.sends.get_or_insert_default()
+    }
+
+    /// Queries under way.
+    pub(crate) fn queries(&mut self) -> &mut Vec<PendingQuery> {
+        &mut self.deferred.get_or_insert_default().queries
+    }
+
+    /// The first query that is through.
+    pub(crate) fn next_found(&mut self) -> Option<PendingQuery> {
+        let queries = &mut self.deferred.as_mut()?.queries;
+        let place = queries.iter().position(PendingQuery::is_done)?;
+        Some(queries.remove(place))
     }
 
     /// What this read staged; `None` if nothing.

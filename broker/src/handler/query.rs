@@ -1,43 +1,135 @@
-//! Finding messages by key, unique id or position.
+//! Finding messages by key, unique id or position: away from the threads that serve, because the
+//! pages of an index or of an old part of the log may have to come from the disk.
+
+use std::sync::{Arc, OnceLock};
 
 use rocketkube_protocol::Request;
+use rocketkube_protocol::code::RequestCode;
 use rocketkube_protocol::header::{QueryMessage, ViewMessage};
-use rocketkube_store::{KeyQuery, PhysicalOffset};
+use rocketkube_remoting::{Deferral, Output};
+use rocketkube_store::{KeyQuery, PhysicalOffset, Store};
 
-use crate::answer::Reply;
+use super::pull::UNSENT_MAX;
+use crate::answer::{Answer, Reply};
 use crate::broker::Broker;
+use crate::cold::ColdRead;
 use crate::refusal::AdminError;
+use crate::session::Session;
 
 /// Most messages of one answer. Source: `defaultQueryMaxNum` and the cap of 64 per broker.
 const MAX_MESSAGES: usize = 64;
 /// The same for a unique id, where only retries can make more than one.
 const MAX_UNIQUE: usize = 32;
+/// Most queries of one connection under way: each may hold an answer of many messages.
+const MAX_QUERIES: usize = 16;
 
-/// `QUERY_MESSAGE` (12): newest first.
-pub(crate) fn by_key(broker: &Broker, request: &Request<'_>) -> Result<Reply, AdminError> {
+/// A query under way.
+pub(crate) struct PendingQuery {
+    answer: Answer,
+    read: Arc<ColdRead>,
+    result: Arc<OnceLock<Result<Reply, AdminError>>>,
+    /// The answer is owed, should the client end its side meanwhile.
+    _promise: Deferral,
+}
+
+/// What to look for.
+enum Query {
+    Key { topic: String, key: String, unique_only: bool, from_ms: i64, to_ms: i64, max: usize },
+    Position(i64),
+}
+
+/// `QUERY_MESSAGE` (12), newest first; `VIEW_MESSAGE_BY_ID` (33), the message that begins at a
+/// physical offset. The answer comes with [`finish`].
+pub(crate) fn start(
+    broker: &Broker,
+    session: &mut Session,
+    request: &Request<'_>,
+) -> Result<(), AdminError> {
+    let query = parse(request)?;
+    let peer = Arc::clone(&session.peer);
+    let queries = session.queries();
+    if queries.len() >= MAX_QUERIES {
+        return Err(AdminError::TooManyQueries { max: MAX_QUERIES });
+    }
+    let result = Arc::new(OnceLock::new());
+    let (found, store, now_ms) = (Arc::clone(&result), Arc::clone(&broker.store), broker.now_ms());
+    let (answer, promise) = (Answer::to(request), peer.defer());
+    let read = ColdRead::run(broker, peer, move || {
+        let _ = found.set(query.run(&store, now_ms));
+    });
+    queries.push(PendingQuery { answer, read, result, _promise: promise });
+    Ok(())
+}
+
+/// Answers the queries that are through, as long as the client takes the answers; then
+/// [`super::pull::resume`] sees to it that the rest follows.
+pub(crate) fn finish(session: &mut Session, out: &mut Output) {
+    while out.unsent() < u64::from(UNSENT_MAX)
+        && let Some(query) = session.next_found()
+    {
+        match query.result.get() {
+            Some(Ok(reply)) => reply.write(query.answer, out.buffer()),
+            Some(Err(refusal)) => query.answer.refuse(out.buffer(), refusal),
+            None => {} // It panicked; see `ColdRead::run`.
+        }
+    }
+}
+
+impl PendingQuery {
+    pub(crate) fn is_done(&self) -> bool {
+        self.read.is_done()
+    }
+}
+
+fn parse(request: &Request<'_>) -> Result<Query, AdminError> {
+    if request.code == RequestCode::VIEW_MESSAGE_BY_ID {
+        let header: ViewMessage<'_> = request.header()?;
+        return Ok(Query::Position(header.physical_offset));
+    }
     let header: QueryMessage<'_> = request.header()?;
     let unique_only = header.is_unique_key.unwrap_or_default();
     let asked = usize::try_from(header.max_messages).unwrap_or(0).clamp(1, MAX_MESSAGES);
-    let found = broker.store.find_by_key(&KeyQuery {
-        topic: &header.topic,
-        key: &header.key,
+    Ok(Query::Key {
+        topic: header.topic.into_owned(),
+        key: header.key.into_owned(),
         unique_only,
-        stored: header.begin_timestamp..=header.end_timestamp,
-        max_messages: if unique_only { MAX_UNIQUE } else { asked },
-    })?;
+        from_ms: header.begin_timestamp,
+        to_ms: header.end_timestamp,
+        max: if unique_only { MAX_UNIQUE } else { asked },
+    })
+}
+
+impl Query {
+    fn run(&self, store: &Store, now_ms: i64) -> Result<Reply, AdminError> {
+        match self {
+            Self::Position(offset) => by_position(store, *offset),
+            Self::Key { topic, key, unique_only, from_ms, to_ms, max } => {
+                let query = KeyQuery {
+                    topic,
+                    key,
+                    unique_only: *unique_only,
+                    stored: *from_ms..=*to_ms,
+                    max_messages: *max,
+                };
+                by_key(store, &query, now_ms)
+            }
+        }
+    }
+}
+
+fn by_key(store: &Store, query: &KeyQuery<'_>, now_ms: i64) -> Result<Reply, AdminError> {
+    let found = store.find_by_key(query)?;
     if found.messages == 0 {
         return Err(AdminError::NoMessageFound);
     }
-    let reply = Reply::body(found.records).field("indexLastUpdateTimestamp", broker.now_ms());
-    Ok(reply.field("indexLastUpdatePhyoffset", broker.store.confirmed()))
+    let reply = Reply::body(found.records).field("indexLastUpdateTimestamp", now_ms);
+    Ok(reply.field("indexLastUpdatePhyoffset", store.confirmed()))
 }
 
-/// `VIEW_MESSAGE_BY_ID` (33): the message that begins at a physical offset.
-pub(crate) fn by_position(broker: &Broker, request: &Request<'_>) -> Result<Reply, AdminError> {
-    let header: ViewMessage<'_> = request.header()?;
-    let none = AdminError::NoMessageAt { offset: header.physical_offset };
-    let Ok(offset) = u64::try_from(header.physical_offset) else { return Err(none) };
+fn by_position(store: &Store, offset: i64) -> Result<Reply, AdminError> {
+    let none = AdminError::NoMessageAt { offset };
+    let Ok(position) = u64::try_from(offset) else { return Err(none) };
     let mut record = Vec::new();
-    let found = broker.store.record_at(PhysicalOffset(offset), &mut record)?;
+    let found = store.record_at(PhysicalOffset(position), &mut record)?;
     if found { Ok(Reply::body(record)) } else { Err(none) }
 }

@@ -65,6 +65,10 @@ fn send() -> Command {
 }
 
 fn send_to(topic: &str) -> Command {
+    send_with(topic, "")
+}
+
+fn send_with(topic: &str, properties: &str) -> Command {
     let ext = [
         ("a", "producers"),
         ("b", topic),
@@ -74,7 +78,7 @@ fn send_to(topic: &str) -> Command {
         ("f", "0"),
         ("g", "1700000000000"),
         ("h", "0"),
-        ("i", ""),
+        ("i", properties),
     ];
     command(RequestCode::SEND_MESSAGE_V2, &ext).body(*b"body")
 }
@@ -203,5 +207,34 @@ async fn metrics_tell_what_waits_and_what_the_network_brought() {
     };
     tokio::time::timeout(SOON, closed).await.unwrap();
     assert_eq!(f.metric("mq_connections_accepted_total", ""), 2);
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_wait_for_the_disk_elsewhere_and_only_so_many() {
+    let f = fixture().await;
+    f.call(send_with("t", "KEYS\u{1}k1\u{2}")).await;
+    let busy = f.running.broker.cold_reads.acquire_many(8).await.unwrap();
+    let ext = [
+        ("topic", "t"),
+        ("key", "k1"),
+        ("maxNum", "32"),
+        ("beginTimestamp", "0"),
+        ("endTimestamp", "9223372036854775807"),
+    ];
+    let by_key = f.client.submit(command(RequestCode::QUERY_MESSAGE, &ext)).unwrap();
+    let view = |offset| command(RequestCode::VIEW_MESSAGE_BY_ID, &[("offset", offset)]);
+    let none = [(); 15].map(|()| f.client.submit(view("1")).unwrap());
+    // The connection is served, and has as many queries as it may.
+    let refused = f.call(view("1")).await;
+    assert_eq!(refused.response_code(), ResponseCode::SYSTEM_BUSY);
+    drop(busy);
+    let found = tokio::time::timeout(SOON, by_key).await.unwrap().unwrap();
+    assert_eq!(found.response_code(), ResponseCode::SUCCESS);
+    assert!(found.body.windows(4).any(|bytes| bytes == b"body"));
+    for query in none {
+        let answer = tokio::time::timeout(SOON, query).await.unwrap().unwrap();
+        assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
+    }
     f.end().await;
 }
