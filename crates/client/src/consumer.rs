@@ -25,9 +25,9 @@ use crate::client::body;
 use crate::names::now_ms;
 use crate::{Client, ClientError, PullConsumer, PullOptions, PullStatus, Queue, Received};
 
-/// Brokers forget a client that is silent for 120 s.
-const HEARTBEAT: Duration = Duration::from_secs(30);
-/// How often a member looks whether its share changed, should no broker tell.
+/// How often a member tells its brokers that it is there, and looks whether its share changed, should
+/// none of them say so. Brokers forget a client that is silent for 120 s, or whose connection was
+/// lost, and whoever is not a member has no share.
 const REBALANCE: Duration = Duration::from_secs(20);
 /// What a crash makes the group consume again, at most.
 const COMMIT: Duration = Duration::from_secs(5);
@@ -163,16 +163,17 @@ impl Member {
     /// Keeps the membership alive and the share right, until it is dropped.
     async fn run(self: Arc<Self>, sender: mpsc::Sender<Delivery>) {
         let mut pulls = JoinSet::new();
-        let mut heartbeat = time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         let mut rebalance = time::interval(REBALANCE);
         let mut commit = time::interval_at(Instant::now() + COMMIT, COMMIT);
         loop {
             // Every branch only waits for a moment to come, so a loser loses nothing; the next
             // rebalance makes good for a notice that comes while another branch is at work.
             let result = tokio::select! {
-                _ = heartbeat.tick() => self.heartbeat().await,
                 _ = commit.tick() => self.commit().await,
-                _ = rebalance.tick() => self.rebalance(&mut pulls, &sender).await,
+                _ = rebalance.tick() => match self.heartbeat().await {
+                    Ok(()) => self.rebalance(&mut pulls, &sender).await,
+                    failed => failed,
+                },
                 () = self.client.members_changed().notified() => {
                     self.rebalance(&mut pulls, &sender).await
                 }
@@ -195,27 +196,49 @@ impl Member {
         let mine: BTreeSet<_> = share(&queues, &members, self.client.id()).iter().collect();
         let mut owned = self.owned.lock().await;
         let lost: Vec<_> = owned.keys().filter(|queue| !mine.contains(queue)).cloned().collect();
+        let mut result = Ok(());
         for queue in lost {
             if let Some(mut lost) = owned.remove(&queue) {
                 lost.pulling.abort();
-                self.commit_queue(&queue, &mut lost).await?;
+                result = result.and(self.commit_queue(&queue, &mut lost).await);
             }
         }
-        for queue in mine {
-            if !owned.contains_key(queue) {
-                let begin = self.begin(queue).await?;
-                let consumed = Arc::new(AtomicU64::new(begin));
-                let pull = Pull {
-                    member: Arc::clone(self),
-                    queue: queue.clone(),
-                    consumed: Arc::clone(&consumed),
-                    sender: sender.clone(),
-                };
-                let pulling = pulls.spawn(pull.run(begin));
-                owned.insert(queue.clone(), Owned { consumed, committed: begin, pulling });
+        let new: Vec<_> = mine.into_iter().filter(|queue| !owned.contains_key(queue)).collect();
+        let mut away = BTreeSet::new();
+        for queue in new {
+            // One broker that is gone keeps nobody from the queues of the others, and is asked once.
+            if away.contains(&queue.broker) {
+                continue;
+            }
+            match self.begin(queue).await {
+                Ok(begin) => {
+                    owned.insert(queue.clone(), self.own(queue, begin, pulls, sender));
+                }
+                Err(error) => {
+                    away.insert(&queue.broker);
+                    result = Err(error);
+                }
             }
         }
-        Ok(())
+        result
+    }
+
+    /// Begins to pull a queue.
+    fn own(
+        self: &Arc<Self>,
+        queue: &Queue,
+        begin: u64,
+        pulls: &mut JoinSet<()>,
+        sender: &mpsc::Sender<Delivery>,
+    ) -> Owned {
+        let consumed = Arc::new(AtomicU64::new(begin));
+        let pull = Pull {
+            member: Arc::clone(self),
+            queue: queue.clone(),
+            consumed: Arc::clone(&consumed),
+            sender: sender.clone(),
+        };
+        Owned { consumed, committed: begin, pulling: pulls.spawn(pull.run(begin)) }
     }
 
     async fn begin(&self, queue: &Queue) -> Result<u64, ClientError> {
@@ -268,7 +291,7 @@ impl Member {
         Ok(masters.map(str::to_owned).collect())
     }
 
-    /// Tells all brokers of the topic who is there.
+    /// Tells all brokers of the topic who is there. Fails if none of them takes it.
     async fn heartbeat(&self) -> Result<(), ClientError> {
         let heartbeat = HeartbeatData {
             client_id: self.client.id().to_owned(),
@@ -285,11 +308,18 @@ impl Member {
             }],
             ..HeartbeatData::default()
         };
+        let (mut taken, mut result) = (false, Ok(()));
         for addr in self.masters().await? {
             let command = Command::request(RequestCode::HEART_BEAT, &NoHeader);
-            self.client.ask(&addr, command.body(heartbeat.encode())).await?;
+            match self.client.ask(&addr, command.body(heartbeat.encode())).await {
+                Ok(_) => taken = true,
+                Err(error) => {
+                    warn!(broker = addr, group = self.options.group, %error, "heartbeat not taken");
+                    result = Err(error);
+                }
+            }
         }
-        Ok(())
+        if taken { Ok(()) } else { result }
     }
 
     fn subscription(&self) -> SubscriptionData {
