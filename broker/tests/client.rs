@@ -44,14 +44,20 @@ async fn cluster() -> (Client, Option<Cluster>) {
     let broker = rocketkube_broker::start(config, health, registry, stop.clone()).await.unwrap();
     let client = Client::new(&namesrv.addr().to_string()).unwrap();
     let admin = Admin::new(client.clone());
-    let registered = async {
-        while admin.masters(Some(CLUSTER)).await.is_ok_and(|masters| masters.is_empty()) {
+    until(async || admin.masters(Some(CLUSTER)).await.is_ok_and(|all| !all.is_empty())).await;
+    let cluster = Cluster { _dir: dir, _namesrv: namesrv, _broker: broker, stop };
+    (client, Some(cluster))
+}
+
+/// Asks again until something is so: each answer takes as long as it takes, and all together no longer
+/// than a broken server deserves.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let asking = async {
+        while !is_so().await {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(20), registered).await.unwrap();
-    let cluster = Cluster { _dir: dir, _namesrv: namesrv, _broker: broker, stop };
-    (client, Some(cluster))
+    timeout(Duration::from_secs(20), asking).await.unwrap();
 }
 
 /// Servers of one test; their tasks end with its runtime.
@@ -79,13 +85,7 @@ async fn create(admin: &Admin, topic: &str) {
         admin.set_topic(&addr, topic, &settings).await.unwrap();
     }
     // The broker tells the name server, then this client asks it.
-    timeout(Duration::from_secs(20), async {
-        while admin.client().route(topic).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .unwrap();
+    until(async || admin.client().route(topic).await.is_ok()).await;
 }
 
 async fn create_group(admin: &Admin, group: &str) {

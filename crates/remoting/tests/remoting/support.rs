@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rocketkube_protocol::{Command, Request, RequestCode, ResponseCode};
@@ -172,10 +172,13 @@ impl Running {
     }
 }
 
-/// Lets other tasks run until something is true; the test's own time limit bounds it.
+/// Lets other tasks run until something is true. By the wall clock: where the runtime's is paused, it
+/// stands still meanwhile.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
+    let begin = Instant::now();
     while !condition() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(begin.elapsed() < Duration::from_secs(20), "waited for in vain");
+        tokio::task::yield_now().await;
     }
 }
 
