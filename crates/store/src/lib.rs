@@ -16,6 +16,7 @@ mod arrivals;
 mod batch;
 mod by_key;
 mod by_time;
+mod carry;
 mod error;
 mod files;
 mod groups;

@@ -3,7 +3,10 @@
 //! A commit is visible at once and stays pending until a record of it is in the log; pending ones
 //! are gathered so that many become one record. Does not check that a group or topic exists.
 
-use std::collections::HashMap;
+use std::{
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Included, Unbounded},
+};
 
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
@@ -13,8 +16,12 @@ use crate::{
     state::{OffsetsRecord, TopicCommits},
 };
 
-/// Groups share a lock by hash, so that capturing a million offsets stops nobody for long.
+/// Groups share a lock by hash.
 const SHARDS: usize = 64;
+/// Commits looked at per lock, and what looking at one topic counts at least. An append that
+/// applies a commit waits for that many, however many there are.
+const SLICE: usize = 4_096;
+const TOPIC_COST: usize = 8;
 /// Commits per record: about 300 KiB.
 const COMMITS_PER_RECORD: usize = 20_000;
 
@@ -50,7 +57,7 @@ impl TopicSlots {
 
 #[derive(Debug, Default)]
 struct GroupSlots {
-    topics: HashMap<Box<str>, TopicSlots, FixedState>,
+    topics: BTreeMap<Box<str>, TopicSlots>,
     dirty: bool,
 }
 
@@ -65,7 +72,7 @@ impl GroupSlots {
 
 #[derive(Debug, Default)]
 struct Shard {
-    groups: HashMap<Box<str>, GroupSlots, FixedState>,
+    groups: BTreeMap<Box<str>, GroupSlots>,
     dirty: bool,
 }
 
@@ -76,7 +83,38 @@ impl Shard {
         }
         self.groups.get_mut(group).expect("inserted above if it was missing")
     }
+
+    /// Visits the topics behind `after` until a slice is full; gives the last one, if there may be
+    /// more.
+    fn slice(&self, after: Option<&Visited>, f: &mut Visit<'_>) -> Option<Visited> {
+        let mut seen = 0;
+        let from = after.map_or(Unbounded, |(group, _)| Included(&**group));
+        for (group, slots) in self.groups.range::<str, _>((from, Unbounded)) {
+            let same = after.filter(|(last, _)| last == group);
+            let behind = same.map_or(Unbounded, |(_, topic)| Excluded(&**topic));
+            for (topic, slots) in slots.topics.range::<str, _>((behind, Unbounded)) {
+                f(group, topic, &slots.slots);
+                seen += slots.slots.len() + TOPIC_COST;
+                if seen >= SLICE {
+                    return Some((group.clone(), topic.clone()));
+                }
+            }
+        }
+        None
+    }
 }
+
+/// How far a pass over all offsets has come.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    shard: usize,
+    last: Option<Visited>,
+}
+
+/// A group and a topic.
+type Visited = (Box<str>, Box<str>);
+/// Is shown a group, a topic and its queues.
+type Visit<'f> = dyn FnMut(&str, &str, &[Slot]) + 'f;
 
 /// One committed offset, as queries list it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -197,17 +235,18 @@ impl Offsets {
         self.shard(group).lock().groups.remove(group);
     }
 
-    /// Commits whose record lies below `start`, to be written again at the tail.
-    pub(crate) fn carried(&self, start: u64) -> Vec<OffsetsRecord> {
+    /// Commits of the next slice whose record lies below `start`, to be written again at the tail;
+    /// `None` once all were seen.
+    pub(crate) fn carried(&self, start: u64, cursor: &mut Cursor) -> Option<Vec<OffsetsRecord>> {
         let mut records = Records::new(start);
-        self.for_each_topic(|group, topic, slots| {
+        let seen = self.next_slice(cursor, &mut |group, topic, slots| {
             let old = slots.iter().filter_map(|slot| {
                 let (offset, position) = slot.logged?;
                 (position < start).then_some((slot.queue, offset, 0))
             });
             records.add(group, topic, old);
         });
-        records.done
+        seen.then_some(records.done)
     }
 
     /// All logged commits with their places in the log.
@@ -244,14 +283,18 @@ impl Offsets {
         list
     }
 
+    /// In slices, between which commits go on: each topic is seen as it is at some moment.
     fn for_each_topic(&self, mut f: impl FnMut(&str, &str, &[Slot])) {
-        for shard in &self.shards {
-            for (group, slots) in &shard.lock().groups {
-                for (topic, slots) in &slots.topics {
-                    f(group, topic, &slots.slots);
-                }
-            }
-        }
+        let mut cursor = Cursor::default();
+        while self.next_slice(&mut cursor, &mut f) {}
+    }
+
+    /// Visits one slice; false if there is none any more.
+    fn next_slice(&self, cursor: &mut Cursor, f: &mut Visit<'_>) -> bool {
+        let Some(shard) = self.shards.get(cursor.shard) else { return false };
+        cursor.last = shard.lock().slice(cursor.last.as_ref(), f);
+        cursor.shard += usize::from(cursor.last.is_none());
+        true
     }
 }
 
@@ -304,6 +347,11 @@ mod tests {
             offsets.apply(record, position);
         }
         records.iter().flat_map(|r| &r.commits).map(|c| c.queues.len()).sum()
+    }
+
+    fn carried_below(offsets: &Offsets, start: u64) -> Vec<OffsetsRecord> {
+        let mut cursor = Cursor::default();
+        std::iter::from_fn(|| offsets.carried(start, &mut cursor)).flatten().collect()
     }
 
     #[test]
@@ -372,13 +420,13 @@ mod tests {
         offsets.commit("g", "old", 0, QueueOffset(5));
         offsets.commit("g", "moving", 0, QueueOffset(5));
         flush(&offsets, 100);
-        let carried = offsets.carried(1000);
+        let carried = carried_below(&offsets, 1000);
         offsets.commit("g", "moving", 0, QueueOffset(9));
         flush(&offsets, 2000);
         offsets.apply(&carried[0], 3000);
         assert_eq!(offsets.get("g", "old", 0), Some(QueueOffset(5)));
         assert_eq!(offsets.get("g", "moving", 0), Some(QueueOffset(9)));
-        assert!(offsets.carried(1000).is_empty());
+        assert!(carried_below(&offsets, 1000).is_empty());
     }
 
     #[test]
@@ -393,6 +441,37 @@ mod tests {
         assert_eq!(offsets.list(|group, _| group == "a").len(), 1);
         offsets.remove_group("a");
         assert_eq!(offsets.list(|_, _| true).len(), 1);
+    }
+
+    #[test]
+    fn however_many_offsets_there_are_few_are_looked_at_per_lock() {
+        let offsets = Offsets::default();
+        for topic in 0..40 {
+            for queue in 0..1_000 {
+                offsets.commit("g", &format!("t{topic}"), queue, QueueOffset(1));
+            }
+        }
+        let shard = offsets.shard("g");
+        let (mut last, mut topics, mut slices) = (None, Vec::new(), 0);
+        loop {
+            let mut seen = 0;
+            let mut visit = |_: &str, topic: &str, slots: &[Slot]| {
+                seen += slots.len();
+                topics.push(topic.to_owned());
+            };
+            last = shard.lock().slice(last.as_ref(), &mut visit);
+            assert!(seen < SLICE + 1_000, "{seen}");
+            slices += 1;
+            if last.is_none() {
+                break;
+            }
+            // What is committed meanwhile hides nothing.
+            offsets.commit("g", "t0", slices, QueueOffset(7));
+            offsets.commit("a", &format!("t{slices}"), 0, QueueOffset(7));
+        }
+        topics.sort_unstable();
+        topics.dedup();
+        assert_eq!((topics.len(), slices), (40, 9));
     }
 
     #[test]

@@ -5,18 +5,10 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use crate::{
-    batch::Batch,
-    error::StoreError,
-    state::{QueueEndsRecord, State, TopicEnds, TrimRecord},
-    store::Store,
-    volume::Volume,
-};
+use crate::{error::StoreError, store::Store, volume::Volume};
 
 /// Segments deleted in one call, so that a full disk does not keep the caller for long.
 const PASS: usize = 10;
-/// Bytes of carried records per batch.
-const BATCH: usize = 1 << 20;
 
 /// How long messages are kept, and how full the disk may get. Shares are of the whole volume; what
 /// the log has set aside for messages to come counts as free.
@@ -81,71 +73,13 @@ impl Store {
 
     /// Makes `new_start`, the end of an indexed segment, the start of the log.
     fn trim(&self, new_start: u64, now_ms: i64) -> Result<(), StoreError> {
-        let end = {
-            let _admin = self.admin.lock();
-            self.carry(new_start, now_ms)?
-        };
+        let end = self.carry(new_start, now_ms)?;
         self.log.flush_to(end)?;
         // First, so that no usable snapshot names an index file that is gone.
         self.keeper.snapshot_or_none(&self.log)?;
         self.log.trim(new_start)?;
         self.tables.indexes.remove_below(new_start)?;
         Ok(())
-    }
-
-    /// Appends what is live below `new_start`, and the record of the new start.
-    fn carry(&self, new_start: u64, now_ms: i64) -> Result<u64, StoreError> {
-        let mut batch = Batch::default();
-        for state in self.live_below(new_start) {
-            batch.push_state(&state);
-            if batch.len() >= BATCH {
-                self.append_reserved(std::mem::take(&mut batch), now_ms)?;
-            }
-        }
-        batch.push_state(&State::Trim(TrimRecord { start: new_start }));
-        self.append_reserved(batch, now_ms)
-    }
-
-    /// Current values whose newest record lies below `new_start`, topics first because offsets
-    /// and ends refer to them.
-    fn live_below(&self, new_start: u64) -> Vec<State> {
-        let tables = &self.tables;
-        let topics = tables.topics.all().into_iter();
-        let topics = topics.filter(|topic| topic.position() < new_start);
-        let groups = tables.groups.all().into_iter();
-        let groups = groups.filter(|group| group.position() < new_start);
-        let mut live: Vec<State> = topics.map(|topic| State::Topic(topic.record())).collect();
-        live.extend(groups.map(|group| State::Group(group.record())));
-        live.extend(tables.offsets.carried(new_start).into_iter().map(State::Offsets));
-        live.extend(self.ends_below(new_start).into_iter().map(State::QueueEnds));
-        live
-    }
-
-    /// Ends of queues that will have no message left. Said again at each trim, because the record
-    /// that said it before may be what is trimmed.
-    fn ends_below(&self, new_start: u64) -> Vec<QueueEndsRecord> {
-        let file = self.tables.indexes.first_above(new_start);
-        let (mut records, mut record, mut count) = (Vec::new(), QueueEndsRecord::default(), 0);
-        for topic in self.tables.topics.all() {
-            let mut ends = TopicEnds { topic: topic.name().to_owned(), ..TopicEnds::default() };
-            for queue in topic.queues() {
-                let entries = queue.entries();
-                if entries.end() > 0 && entries.is_empty_above(new_start, file) {
-                    ends.queues.push(queue.id());
-                    ends.ends.push(entries.end());
-                }
-            }
-            if !ends.queues.is_empty() {
-                count += ends.queues.len();
-                record.topics.push(ends);
-            }
-            if count >= 10_000 {
-                records.push(std::mem::take(&mut record));
-                count = 0;
-            }
-        }
-        records.push(record);
-        records
     }
 
     /// Refuses a message while the disk is too full.
