@@ -10,6 +10,7 @@ mod cold;
 mod config;
 mod consumers;
 mod filter;
+mod gate;
 mod handler;
 mod locks;
 mod metrics;

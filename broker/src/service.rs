@@ -1,10 +1,8 @@
 //! The broker as seen by its connections: each request code goes to its handler.
 
-use std::sync::Arc;
-
 use rocketkube_protocol::Request;
 use rocketkube_protocol::code::{RequestCode, ResponseCode};
-use rocketkube_remoting::{Output, Peer, Service};
+use rocketkube_remoting::Output;
 
 use crate::answer::{Answer, Reply};
 use crate::broker::Broker;
@@ -12,29 +10,24 @@ use crate::handler::{client, group, lock, offset, pull, query, runtime, send, to
 use crate::refusal::{AdminError, Refusal};
 use crate::session::Session;
 
-impl Service for Broker {
-    type Session = Session;
-
-    fn connected(&self, peer: &Arc<Peer>) -> Session {
-        Session::new(Arc::clone(peer))
-    }
-
-    fn request(&self, session: &mut Session, request: Request<'_>, out: &mut Output) {
+/// What [`crate::gate`] passes on.
+impl Broker {
+    pub(crate) fn request(&self, session: &mut Session, request: &Request<'_>, out: &mut Output) {
         self.metrics.request();
-        let answer = Answer::to(&request);
+        let answer = Answer::to(request);
         match request.code {
             RequestCode::SEND_MESSAGE
             | RequestCode::SEND_MESSAGE_V2
             | RequestCode::SEND_BATCH_MESSAGE => {
-                settle(send::stage(self, session, &request, out), answer, out);
+                settle(send::stage(self, session, request, out), answer, out);
             }
             RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => {
-                settle(pull::pull(self, session, &request, out), answer, out);
+                settle(pull::pull(self, session, request, out), answer, out);
             }
             RequestCode::QUERY_MESSAGE | RequestCode::VIEW_MESSAGE_BY_ID => {
-                settle(query::start(self, session, &request), answer, out);
+                settle(query::start(self, session, request), answer, out);
             }
-            _ => match administer(self, session, &request) {
+            _ => match administer(self, session, request) {
                 Some(Ok(reply)) => session.reply(self, answer, &reply, out),
                 Some(Err(refusal)) => answer.refuse(out.buffer(), &refusal),
                 None => {
@@ -46,22 +39,22 @@ impl Service for Broker {
         }
     }
 
-    fn end_of_batch(&self, session: &mut Session, out: &mut Output) {
+    pub(crate) fn end_of_batch(&self, session: &mut Session, out: &mut Output) {
         send::append_staged(self, session, out);
     }
 
-    fn woken(&self, session: &mut Session, out: &mut Output) {
+    pub(crate) fn woken(&self, session: &mut Session, out: &mut Output) {
         session.release(self.store.confirmed(), out);
         query::finish(session, out);
         pull::resume(self, session, out);
     }
 
-    fn half_closed(&self, session: &mut Session, out: &mut Output) {
+    pub(crate) fn half_closed(&self, session: &mut Session, out: &mut Output) {
         session.ended = true;
         pull::resume(self, session, out);
     }
 
-    fn disconnected(&self, mut session: Session) {
+    pub(crate) fn disconnected(&self, mut session: Session) {
         let connection = session.peer.id();
         let joined = session.memberships();
         self.producers.disconnected(connection, &joined.producers);
@@ -69,10 +62,6 @@ impl Service for Broker {
             client::notify_members(&change);
         }
         self.parked.disconnected(connection);
-    }
-
-    async fn draining(&self) {
-        self.stop_serving();
     }
 }
 

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::broker::{Broker, Parts, now_ms};
 use crate::config::{Config, ConfigError, FlushMode};
+use crate::gate::Gate;
 use crate::handler::pull::UNSENT_MAX;
 use crate::metrics::{self, Metrics};
 use crate::refusal::chain;
@@ -66,7 +67,7 @@ pub struct Running {
     end: CancellationToken,
 }
 
-/// Opens the store, listens, registers. `stop` asks the broker to stop.
+/// Listens, opens the store, serves, registers. `stop` asks the broker to stop.
 pub async fn start(
     config: Config,
     health: Arc<Health>,
@@ -76,19 +77,20 @@ pub async fn start(
     config.validate()?;
     let listen = with_port(config.listen);
     let advertised = config.advertised(listen)?;
+    let (gate, end) = (Arc::new(Gate::default()), CancellationToken::new());
+    let server = bind(&config, &gate, listen, end.clone())?;
+    register_process(&registry);
+    metrics::register_network(&server.counters(), &config, &registry);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(server.run());
+
     let (broker, opening) = open(config, advertised, &registry, stop.clone()).await?;
     let broker = Arc::new(broker);
+    metrics::register_broker(&broker, opening.log.damage.len(), &registry);
     topics::create_own(&broker)?;
     // Before anybody can send: a disk that is too full refuses messages from the first one on.
     make_room(&broker).await;
-
-    let end = CancellationToken::new();
-    let server = bind(&broker, listen, end.clone())?;
-    register_process(&registry);
-    metrics::register_broker(&broker, opening.log.damage.len(), &registry);
-    metrics::register_network(&server.counters(), &broker.config, &registry);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(server.run());
+    gate.open(Arc::clone(&broker));
     tasks.spawn(tick(Arc::clone(&broker), Arc::clone(&health), stop.clone(), end.clone()));
     tasks.spawn(keep_house(Arc::clone(&broker), end.clone()));
     let mut registrations = JoinSet::new();
@@ -204,20 +206,21 @@ fn report(opening: &Opening) {
 }
 
 fn bind(
-    broker: &Arc<Broker>,
+    config: &Config,
+    gate: &Arc<Gate>,
     listen: SocketAddr,
     end: CancellationToken,
-) -> Result<Server<Broker>, BindError> {
+) -> Result<Server<Gate>, BindError> {
     let limits = || Limits {
-        connections: broker.config.max_connections,
+        connections: config.max_connections,
         unsent: UNSENT_MAX as usize,
         ..Limits::default()
     };
-    if broker.config.vip
+    if config.vip
         && let Some(port) = listen.port().checked_sub(VIP_DISTANCE)
     {
         let vip = SocketAddr::new(listen.ip(), port);
-        match Server::bind(&[listen, vip], Arc::clone(broker), limits(), end.clone()) {
+        match Server::bind(&[listen, vip], Arc::clone(gate), limits(), end.clone()) {
             // The main port is tried again below, so that its own error is the one that is told.
             Err(error) if error.addr == vip => {
                 warn!(%vip, %error, "no VIP port: old clients with vipChannelEnabled need it");
@@ -225,7 +228,7 @@ fn bind(
             result => return result,
         }
     }
-    Server::bind(&[listen], Arc::clone(broker), limits(), end)
+    Server::bind(&[listen], Arc::clone(gate), limits(), end)
 }
 
 /// Answers pulls that are due, tells the probes, and writes committed offsets to the log.

@@ -238,3 +238,25 @@ async fn queries_wait_for_the_disk_elsewhere_and_only_so_many() {
     }
     f.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_while_the_log_is_read_is_told_so_and_served_afterwards() {
+    let f = fixture().await;
+    let (gate, end) = (Arc::new(Gate::default()), CancellationToken::new());
+    let listen = ([127, 0, 0, 1], 0).into();
+    let server = bind(&f.running.broker.config, &gate, listen, end.clone()).unwrap();
+    let addr = server.local_addrs().unwrap()[0];
+    let serving = tokio::spawn(server.run());
+    let client = Connection::connect(&addr.to_string(), SOON).await.unwrap();
+    for request in [send(), pull("0"), heartbeat("g"), command(RequestCode(9_999), &[])] {
+        let refused = client.call(request, SOON).await.unwrap();
+        assert_eq!(refused.response_code(), ResponseCode::SERVICE_NOT_AVAILABLE);
+        assert!(refused.remark.unwrap().contains("the broker is starting"));
+    }
+    gate.open(Arc::clone(&f.running.broker));
+    assert_eq!(client.call(send(), SOON).await.unwrap().response_code(), ResponseCode::SUCCESS);
+    drop(client);
+    end.cancel();
+    serving.await.unwrap();
+    f.end().await;
+}
