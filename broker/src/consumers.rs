@@ -78,7 +78,8 @@ impl<H: Clone> Group<H> {
     fn merge(&mut self, subscriptions: Vec<SubscriptionData>) -> bool {
         let mut changed = false;
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|topic, _| subscriptions.iter().any(|s| s.topic == *topic));
+        let named: HashSet<&str> = subscriptions.iter().map(|s| s.topic.as_str()).collect();
+        self.subscriptions.retain(|topic, _| named.contains(topic.as_str()));
         changed |= self.subscriptions.len() != before;
         for subscription in subscriptions {
             match self.subscriptions.get(&subscription.topic) {

@@ -57,8 +57,8 @@ impl Broker {
     pub(crate) fn disconnected(&self, mut session: Session) {
         let connection = session.peer.id();
         let joined = session.memberships();
-        self.producers.disconnected(connection, &joined.producers);
-        for change in self.consumers.disconnected(connection, &joined.consumers) {
+        self.producers.disconnected(connection, joined.producers());
+        for change in self.consumers.disconnected(connection, joined.consumers()) {
             client::notify_members(&change);
         }
         self.parked.disconnected(connection);

@@ -1,9 +1,9 @@
 //! What the broker remembers of one connection.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use rocketkube_protocol::body::HeartbeatData;
+use rocketkube_protocol::body::{ConsumerData, HeartbeatData, SubscriptionData};
 use rocketkube_remoting::{Deferral, Output, Peer};
 use rocketkube_store::Batch;
 
@@ -32,19 +32,70 @@ pub(crate) struct Session {
 /// Groups that a connection is in, or was and left without a word.
 #[derive(Default)]
 pub(crate) struct Memberships {
-    pub(crate) consumers: HashSet<String>,
-    pub(crate) producers: HashSet<String>,
+    /// With the bytes of its subscriptions.
+    consumers: HashMap<String, usize>,
+    producers: HashSet<String>,
 }
 
 impl Memberships {
+    pub(crate) fn consumers(&self) -> impl Iterator<Item = &String> {
+        self.consumers.keys()
+    }
+
+    pub(crate) fn producers(&self) -> impl Iterator<Item = &String> {
+        self.producers.iter()
+    }
+
+    /// `repeats`: the heartbeat leaves the subscriptions of the last one as they are.
+    pub(crate) fn consume(&mut self, group: &ConsumerData, repeats: bool) {
+        let bytes = self.consumers.entry(group.group_name.clone()).or_default();
+        if !repeats {
+            *bytes = held_bytes(group);
+        }
+    }
+
+    pub(crate) fn produce(&mut self, group: &str) {
+        self.producers.insert(group.to_owned());
+    }
+
+    pub(crate) fn end_consuming(&mut self, group: &str) {
+        self.consumers.remove(group);
+    }
+
+    pub(crate) fn end_producing(&mut self, group: &str) {
+        self.producers.remove(group);
+    }
+
     /// In how many groups the connection would be with those of a heartbeat.
-    pub(crate) fn with(&self, heartbeat: &HeartbeatData) -> usize {
+    pub(crate) fn groups_with(&self, heartbeat: &HeartbeatData) -> usize {
         let consumers = heartbeat.consumer_data_set.iter().map(|data| &data.group_name);
         let producers = heartbeat.producer_data_set.iter().map(|data| &data.group_name);
-        let new = consumers.filter(|name| !self.consumers.contains(*name)).count()
+        let new = consumers.filter(|name| !self.consumers.contains_key(*name)).count()
             + producers.filter(|name| !self.producers.contains(*name)).count();
         self.consumers.len() + self.producers.len() + new
     }
+
+    /// Bytes of subscriptions that the connection would have us keep with those of a heartbeat.
+    pub(crate) fn bytes_with(&self, heartbeat: &HeartbeatData) -> usize {
+        let before: usize = self.consumers.values().sum();
+        if heartbeat.without_sub {
+            return before;
+        }
+        let replaced = heartbeat.consumer_data_set.iter().map(|data| &data.group_name);
+        let replaced: usize = replaced.filter_map(|name| self.consumers.get(name)).sum();
+        let new: usize = heartbeat.consumer_data_set.iter().map(held_bytes).sum();
+        (before + new).saturating_sub(replaced)
+    }
+}
+
+/// What a group's subscriptions take in memory, about.
+fn held_bytes(group: &ConsumerData) -> usize {
+    let bytes = |data: &SubscriptionData| {
+        let tags: usize = data.tags_set.iter().map(|tag| size_of::<String>() + tag.len()).sum();
+        let texts = data.topic.len() + data.sub_string.len() + data.expression_type.len();
+        size_of::<SubscriptionData>() + texts + tags + size_of_val(&*data.code_set)
+    };
+    group.subscription_data_set.iter().map(bytes).sum()
 }
 
 /// What a producer's connection keeps.

@@ -22,6 +22,8 @@ use crate::session::{Memberships, Session};
 
 /// Most groups of one connection: a process with more of them is not one.
 const MAX_GROUPS: usize = 10_000;
+/// Most bytes of subscriptions of one connection: some 1,600 for each of so many groups.
+const MAX_SUBSCRIBED: usize = 16 << 20;
 /// Longest client id, in bytes. Clients build it of an address, a process id and a name.
 const MAX_CLIENT_ID: usize = 1_024;
 
@@ -44,7 +46,7 @@ pub(crate) fn heartbeat(
         last_heartbeat_ms: now_ms,
     };
     for producer in &body.producer_data_set {
-        joined.producers.insert(producer.group_name.clone());
+        joined.produce(&producer.group_name);
         broker.producers.heartbeat(&producer.group_name, member());
     }
     let (mut after, mut refused) = (0, None);
@@ -59,7 +61,7 @@ pub(crate) fn heartbeat(
                 continue;
             }
         }
-        joined.consumers.insert(group.clone());
+        joined.consume(&consumer, body.without_sub);
         let mode = GroupMode::of(&consumer);
         let subscriptions = (!body.without_sub).then_some(consumer.subscription_data_set);
         let change = broker.consumers.heartbeat(&group, mode, subscriptions, member());
@@ -74,10 +76,16 @@ pub(crate) fn heartbeat(
 }
 
 fn check(body: &HeartbeatData, joined: &Memberships) -> Result<(), AdminError> {
-    let groups = joined.with(body);
+    let groups = joined.groups_with(body);
     if groups > MAX_GROUPS {
         let (value, expected) = (groups.to_string(), "at most 10000 groups of one connection");
         return Err(AdminError::Parameter { field: "groups", value, expected });
+    }
+    let bytes = joined.bytes_with(body);
+    if bytes > MAX_SUBSCRIBED {
+        let value = format!("{bytes} bytes");
+        let expected = "at most 16 MiB of subscriptions of one connection";
+        return Err(AdminError::Parameter { field: "subscriptionDataSet", value, expected });
     }
     check_client_id(&body.client_id)?;
     for consumer in &body.consumer_data_set {
@@ -131,12 +139,12 @@ pub(crate) fn unregister(
     if let Some(group) = producers
         && broker.producers.unregister(group, client_id, connection)
     {
-        session.memberships().producers.remove(group);
+        session.memberships().end_producing(group);
     }
     if let Some(group) = consumers
         && let Some(change) = broker.consumers.unregister(group, client_id, connection)
     {
-        session.memberships().consumers.remove(group);
+        session.memberships().end_consuming(group);
         notify_members(&change);
     }
     Ok(Reply::done())

@@ -381,6 +381,31 @@ fn a_connection_is_in_so_many_groups_and_no_more() -> Result<()> {
 }
 
 #[test]
+fn a_connection_has_so_many_subscriptions_and_repeats_them_as_fast() -> Result<()> {
+    let pair = Pair::start()?;
+    let mut wire = Wire::connect(pair.broker, Duration::from_mins(1))?;
+    let topic = |number: u32| format!(r#"{{"topic":"t{number}","subString":"*"}}"#);
+    let topics = (0..80_000).map(topic).collect::<Vec<_>>().join(",");
+    let beat = |wire: &mut Wire, group: &str| -> Result<(ResponseCode, Duration)> {
+        let consumer = format!(r#"{{"groupName":"{group}","subscriptionDataSet":[{topics}]}}"#);
+        let body = format!(r#"{{"clientID":"c","consumerDataSet":[{consumer}]}}"#);
+        let started = Instant::now();
+        let answer = Ask::new(RequestCode::HEART_BEAT, &[]).body(body).call(wire)?;
+        Ok((answer.response_code(), started.elapsed()))
+    };
+    let (code, first) = beat(&mut wire, "g0")?;
+    ensure!(code == ResponseCode::SUCCESS, "{code:?}");
+    let (code, again) = beat(&mut wire, "g0")?;
+    ensure!(code == ResponseCode::SUCCESS, "{code:?}");
+    ensure!(again < 4 * first + Duration::from_secs(1), "{first:?}, then {again:?}");
+    let repeated = r#"{"clientID":"c","withoutSub":true,"consumerDataSet":[{"groupName":"g0"}]}"#;
+    Ask::new(RequestCode::HEART_BEAT, &[]).body(repeated).call(&mut wire)?;
+    let (code, _) = beat(&mut wire, "g1")?;
+    ensure!(code == ResponseCode::INVALID_PARAMETER, "{code:?}");
+    pair.serves_others()
+}
+
+#[test]
 fn a_client_is_unregistered_only_by_itself() -> Result<()> {
     let pair = Pair::start()?;
     let mut wire = pair.connect()?;
