@@ -11,7 +11,8 @@ const SMALLEST_SEGMENT: u64 = 16 << 20;
 /// Segments are whole pages.
 const PAGE: u64 = 4096;
 
-/// Size and free space of a volume, in bytes; zero if it cannot be asked.
+/// Size and free space of a volume, in bytes; zero if it cannot be asked. What nobody uses and this
+/// process may not use either is not part of it, so that its share is the one that `df` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Volume {
     pub total: u64,
@@ -24,11 +25,16 @@ impl Volume {
     pub fn of(path: &Path) -> Self {
         rustix::fs::statvfs(path).map_or_else(
             |_| Self::default(),
-            |volume| Self {
-                total: volume.f_blocks.saturating_mul(volume.f_frsize),
-                free: volume.f_bavail.saturating_mul(volume.f_frsize),
+            |volume| {
+                let used = volume.f_blocks.saturating_sub(volume.f_bfree);
+                Self::of_blocks(used, volume.f_bavail, volume.f_frsize)
             },
         )
+    }
+
+    fn of_blocks(used: u64, available: u64, block: u64) -> Self {
+        let bytes = |blocks: u64| blocks.saturating_mul(block);
+        Self { total: bytes(used.saturating_add(available)), free: bytes(available) }
     }
 
     /// Share that is used, rounded down.
@@ -60,6 +66,13 @@ mod tests {
         assert_eq!(Volume { total: 1000, free: 0 }.used_percent(), 100);
         assert_eq!(Volume::default().used_percent(), 0);
         assert!(Volume::of(Path::new("/")).total > 0);
+    }
+
+    /// As on a file system that keeps much of itself for others: 252 blocks, 58 used, 34 for us.
+    #[test]
+    fn blocks_kept_from_us_are_not_used() {
+        let volume = Volume::of_blocks(58, 34, 4096);
+        assert_eq!((volume.free, volume.used_percent()), (34 * 4096, 63));
     }
 
     #[test]
