@@ -54,6 +54,14 @@ impl TagFilter {
         Self::Hashes(hashes)
     }
 
+    /// Bytes that it takes besides itself.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::All => 0,
+            Self::Hashes(hashes) => size_of_val(&**hashes),
+        }
+    }
+
     /// Whether a message with this tag hash (0: no tag) is wanted. Stored hashes have the 64 bits
     /// of Java's consume queue, of which tags use 32.
     pub(crate) fn matches(&self, hash: i64) -> bool {

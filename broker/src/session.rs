@@ -21,6 +21,8 @@ pub(crate) struct Session {
     /// Of connections that ever sent a message.
     sends: Option<Box<Sends>>,
     pub(crate) parked: Vec<ParkedPull>,
+    /// What the filters of the parked pulls take.
+    pub(crate) parked_bytes: u32,
     /// The client sends no more: nothing waits for messages any longer.
     pub(crate) ended: bool,
     /// Of connections that ever waited for the disk.
@@ -122,6 +124,7 @@ impl Session {
             peer,
             sends: None,
             parked: Vec::new(),
+            parked_bytes: 0,
             ended: false,
             deferred: None,
             memberships: None,

@@ -31,6 +31,8 @@ const DEFAULT_BYTES: u64 = 256 << 10;
 const MAX_BYTES: u64 = 4 << 20;
 /// Most pulls that one connection may have parked.
 const MAX_PARKED: usize = 16_384;
+/// Most bytes that their filters may take together.
+const MAX_PARKED_BYTES: u32 = 4 << 20;
 /// Bytes of answers a client may leave untaken before nothing more is done for it: neither are its
 /// requests read, nor its parked pulls resumed.
 pub(crate) const UNSENT_MAX: u32 = 4 << 20;
@@ -164,12 +166,13 @@ fn subscription(
 pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
     let now_ms = broker.now_ms();
     let ending = session.ended || broker.is_stopping();
+    session.parked_bytes = 0;
     for parked in std::mem::take(&mut session.parked) {
         // One message can be what thousands of pulls waited for: the rest follows when the client
         // has taken these answers.
         let is_full = out.unsent() >= u64::from(UNSENT_MAX);
         if is_full || !(parked.is_ripe(now_ms, ending) || parked.watch_again(broker, session)) {
-            session.parked.push(parked);
+            session.keep(parked);
             continue;
         }
         let answer = parked.pull.answer;
@@ -208,6 +211,12 @@ impl Session {
         // Not while it waits for messages: such a pull is answered as soon as the client ends its side,
         // which looks the same as a close, of which its group has to hear at once.
         parked.promise = parked.cold.is_some().then(|| self.peer.defer());
+        self.keep(parked);
+    }
+
+    fn keep(&mut self, parked: ParkedPull) {
+        let bytes = u32::try_from(parked.pull.filter.held_bytes()).unwrap_or(u32::MAX);
+        self.parked_bytes = self.parked_bytes.saturating_add(bytes);
         self.parked.push(parked);
     }
 }
@@ -243,7 +252,8 @@ fn serve_or_park(
 ) -> Result<(), PullError> {
     // A client that parks more than it can have queues is answered with what there is.
     let ending = session.ended || broker.is_stopping();
-    let may_wait = may_wait && !ending && session.parked.len() < MAX_PARKED;
+    let has_room = session.parked.len() < MAX_PARKED && session.parked_bytes < MAX_PARKED_BYTES;
+    let may_wait = may_wait && !ending && has_room;
     let warmed = parked.cold.take().is_some();
     loop {
         let pull = &mut parked.pull;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rocketkube_protocol::{Command, RequestCode, ResponseCode, record::RecordView};
-use rocketkube_testkit::Wire;
+use rocketkube_testkit::{Wire, request};
 
 use crate::{
     ask::{Ask, Row, pull, row, run, send},
@@ -244,6 +244,27 @@ fn pulls_of_impossible_numbers_and_places_give_no_data() -> Result<()> {
             row(63, "wait 0", waiting_pull(&pair, 0)?, &[ResponseCode::PULL_NOT_FOUND]),
         ],
     )
+}
+
+#[test]
+fn only_so_many_long_filters_wait_on_one_connection() -> Result<()> {
+    const PULLS: usize = 200;
+    let pair = Pair::start()?;
+    let tags = (0..8_000).map(|tag| format!("t{tag}")).collect::<Vec<_>>().join("||");
+    let ask = waiting_pull(&pair, 30_000)?.with("subscription", tags);
+    let ext: Vec<_> = ask.ext.iter().map(|(key, value)| (&**key, &**value)).collect();
+    let mut wire = pair.connect()?;
+    for _ in 0..PULLS {
+        let mut bytes = Vec::new();
+        request(ask.code.0, &ext, b"").encode_into(&mut bytes)?;
+        wire.send(&bytes)?;
+    }
+    // 32,000 bytes of hashes each, of 4 MiB: about 131 wait, the others are answered at once.
+    for _ in 0..PULLS - 140 {
+        let answer = wire.receive()?;
+        ensure!(answer.response_code() == ResponseCode::PULL_NOT_FOUND, "{answer:?}");
+    }
+    pair.serves_others()
 }
 
 /// A pull at the end of a queue that waits for so many milliseconds.
