@@ -87,6 +87,8 @@ pub(crate) enum PullError {
     IllegalQueue { queue_id: i32, topic: String, read: u32 },
     #[error("maxMsgNums[{0}] is illegal, ask for 1 or more")]
     IllegalCount(i32),
+    #[error("{parked} pulls of this connection wait already; ask again when they are answered")]
+    TooManyParked { parked: usize },
     #[error("subscription group [{group}] does not exist")]
     NoSuchGroup { group: String },
     #[error("subscription group no permission, {group}")]
@@ -203,6 +205,7 @@ impl Refusal for PullError {
             Self::NobodyInGroup | Self::NotSubscribed => ResponseCode::SUBSCRIPTION_NOT_EXIST,
             Self::SubscriptionNotLatest => ResponseCode::SUBSCRIPTION_NOT_LATEST,
             Self::Subscription { .. } => ResponseCode::SUBSCRIPTION_PARSE_FAILED,
+            Self::TooManyParked { .. } => ResponseCode::SYSTEM_BUSY,
             Self::FilterType(_) | Self::Read(_) => ResponseCode::SYSTEM_ERROR,
         }
     }

@@ -7,7 +7,7 @@ use rocketkube_protocol::code::ResponseCode;
 use rocketkube_protocol::header::{PullMessage, pull_flag};
 use rocketkube_protocol::{ExtWriter, Request};
 use rocketkube_remoting::{Deferral, Output, Peer};
-use rocketkube_store::{FileRange, Limits, Queue, QueueOffset, Read, ReadError, Status};
+use rocketkube_store::{Extent, FileRange, Limits, Queue, QueueOffset, Read, ReadError, Status};
 use tracing::warn;
 
 use crate::answer::Answer;
@@ -30,7 +30,7 @@ const DEFAULT_BYTES: u64 = 256 << 10;
 /// Most bytes of one answer, but for a single longer message.
 const MAX_BYTES: u64 = 4 << 20;
 /// Most pulls that one connection may have parked.
-const MAX_PARKED: usize = 16_384;
+pub(crate) const MAX_PARKED: usize = 16_384;
 /// Most bytes that their filters may take together.
 const MAX_PARKED_BYTES: u32 = 4 << 20;
 /// Bytes of answers a client may leave untaken before nothing more is done for it: neither are its
@@ -214,6 +214,26 @@ impl Session {
         self.keep(parked);
     }
 
+    /// Parks a pull until its bytes were read.
+    fn park_cold(
+        &mut self,
+        broker: &Broker,
+        mut parked: ParkedPull,
+        extents: Vec<Extent>,
+    ) -> Result<(), PullError> {
+        if !self.has_room() {
+            return Err(PullError::TooManyParked { parked: self.parked.len() });
+        }
+        parked.cold = Some(ColdRead::start(broker, extents, Arc::clone(&self.peer)));
+        self.park(broker, parked);
+        Ok(())
+    }
+
+    /// Whether one more pull may wait.
+    fn has_room(&self) -> bool {
+        self.parked.len() < MAX_PARKED && self.parked_bytes < MAX_PARKED_BYTES
+    }
+
     fn keep(&mut self, parked: ParkedPull) {
         let bytes = u32::try_from(parked.pull.filter.held_bytes()).unwrap_or(u32::MAX);
         self.parked_bytes = self.parked_bytes.saturating_add(bytes);
@@ -252,8 +272,7 @@ fn serve_or_park(
 ) -> Result<(), PullError> {
     // A client that parks more than it can have queues is answered with what there is.
     let ending = session.ended || broker.is_stopping();
-    let has_room = session.parked.len() < MAX_PARKED && session.parked_bytes < MAX_PARKED_BYTES;
-    let may_wait = may_wait && !ending && has_room;
+    let may_wait = may_wait && !ending && session.has_room();
     let warmed = parked.cold.take().is_some();
     loop {
         let pull = &mut parked.pull;
@@ -268,9 +287,7 @@ fn serve_or_park(
             Status::NoMatch if may_wait && read.next == read.max => pull.from = read.next.wire(),
             Status::Found => {
                 if answer_found(broker, pull, &read, warmed, out)? == Served::Cold {
-                    let peer = Arc::clone(&session.peer);
-                    parked.cold = Some(ColdRead::start(broker, read.extents, peer));
-                    session.park(broker, parked);
+                    return session.park_cold(broker, parked, read.extents);
                 }
                 return Ok(());
             }

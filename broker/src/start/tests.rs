@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::broker::MAX_MADE;
+use crate::handler::pull::MAX_PARKED;
 
 /// The longest anything may take that does not wait for a pull's deadline.
 const SOON: Duration = Duration::from_secs(10);
@@ -18,12 +19,15 @@ struct Fixture {
     client: Connection,
     registry: Arc<Registry>,
     stop: CancellationToken,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// A broker with the topic `t`, which has one queue.
 async fn fixture() -> Fixture {
-    let data = tempfile::tempdir().unwrap();
+    fixture_in(tempfile::tempdir().unwrap()).await
+}
+
+async fn fixture_in(data: TempDir) -> Fixture {
     let config = Config {
         listen: ([127, 0, 0, 1], 0).into(),
         vip: false,
@@ -36,7 +40,7 @@ async fn fixture() -> Fixture {
     let running = start(config, Arc::default(), Arc::clone(&registry), stop.clone()).await.unwrap();
     running.broker.put_topic("t", &TopicConfig::with_queues(1)).unwrap();
     let client = Connection::connect(&running.advertised.to_string(), SOON).await.unwrap();
-    Fixture { running, client, registry, stop, _data: data }
+    Fixture { running, client, registry, stop, data }
 }
 
 fn command(code: RequestCode, ext: &[(&'static str, &str)]) -> Command {
@@ -116,9 +120,10 @@ impl Fixture {
         tokio::time::timeout(SOON, told).await.unwrap();
     }
 
-    async fn end(self) {
+    async fn end(self) -> TempDir {
         self.stop.cancel();
         self.running.stopped().await.unwrap();
+        self.data
     }
 }
 
@@ -258,5 +263,23 @@ async fn whoever_comes_while_the_log_is_read_is_told_so_and_served_afterwards() 
     drop(client);
     end.cancel();
     serving.await.unwrap();
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_pulls_of_a_connection_wait_for_the_disk() {
+    let f = fixture().await;
+    f.call(send()).await;
+    // After a restart the bytes have to be verified once, which counts as cold.
+    let f = fixture_in(f.end().await).await;
+    let busy = f.running.broker.cold_reads.acquire_many(8).await.unwrap();
+    let waiting: Vec<_> = (0..MAX_PARKED).map(|_| f.client.submit(pull("0")).unwrap()).collect();
+    let refused = f.call(pull("0")).await;
+    assert_eq!(refused.response_code(), ResponseCode::SYSTEM_BUSY);
+    drop(busy);
+    for pull in waiting {
+        let answer = tokio::time::timeout(SOON, pull).await.unwrap().unwrap();
+        assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    }
     f.end().await;
 }
