@@ -1,6 +1,7 @@
 //! `rocketkube-broker`: one broker of a cluster.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -12,6 +13,7 @@ use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
 use rocketkube_service::shutdown;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -83,15 +85,35 @@ impl Flags {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let config = Flags::parse().settings()?;
+async fn main() -> ExitCode {
+    match run(Flags::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Fails only before there are logs. What fails later is logged: who collects log lines reads nothing
+/// else.
+async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
+    let config = flags.settings()?;
+    let _logs = logs::start(config.log_format)?;
+    if let Err(error) = serve(config).await {
+        error!(error = format!("{error:#}"), "broker failed");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
     // Huge pages would make an idle broker several times as large; it runs where that is refused.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let _logs = logs::start(config.log_format)?;
     let stop = shutdown::on_signal()?;
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(Registry::default()));
     let listener = http::bind(config.http).await.with_context(|| {
-        format!("cannot listen on {} for HTTP; choose another --http", config.http)
+        format!("cannot listen on {} for HTTP; choose another http", config.http)
     })?;
     let name = config.name.clone();
     let status = Arc::new(move || serde_json::json!({ "broker": name }));

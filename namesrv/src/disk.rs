@@ -33,7 +33,10 @@ pub enum DiskError {
         dir.display()
     )]
     NothingWhole { dir: PathBuf, source: Box<DiskError> },
-    #[error("{} is used by another process", path.display())]
+    #[error(
+        "{} is used by another process; stop that one, or choose another data directory",
+        path.display()
+    )]
     InUse { path: PathBuf },
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::{Registry, register_process};
 use rocketkube_service::shutdown;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 /// Name server of RocketKube: tells RocketMQ clients where topics are.
 ///
@@ -56,17 +57,37 @@ impl Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let config = Args::parse().config()?;
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Fails only before there are logs. What fails later is logged: who collects log lines reads nothing
+/// else.
+async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = args.config()?;
     let _logs = logs::start(config.log_format)?;
+    if let Err(error) = serve(config).await {
+        error!(error = format!("{error:#}"), "name server failed");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let metrics = Arc::new(Registry::default());
     register_process(&metrics);
     let health = Arc::new(Health::default());
 
-    let listener = http::bind(config.http)
-        .await
-        .with_context(|| format!("cannot listen on {} for HTTP", config.http))?;
+    let listener = http::bind(config.http).await.with_context(|| {
+        format!("cannot listen on {} for HTTP; choose another http", config.http)
+    })?;
     let http_addr = listener.local_addr().context("cannot tell the address of HTTP")?;
     let server = NameServer::start(config, &metrics, shutdown.clone()).await?;
     let pages = Pages { health: Arc::clone(&health), metrics, status: Arc::new(server.status()) };

@@ -1,13 +1,17 @@
 //! The name server as a process: its start, its pages, its end.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 fn process() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rocketkube-namesrv"));
-    command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).stderr(Stdio::piped());
+    command
+        .env("ROCKETKUBE_NAMESRV_LISTEN", "127.0.0.1:0")
+        .args(["--http", "127.0.0.1:0"])
+        .stderr(Stdio::piped());
     command
 }
 
@@ -69,4 +73,27 @@ fn a_wrong_value_ends_the_start_with_its_layer() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(text.contains("ROCKETKUBE_NAMESRV_LOG_FORMAT sets logFormat to xml"), "{text}");
+}
+
+#[test]
+fn a_start_that_fails_says_why_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = process();
+    command.env("RUST_BACKTRACE", "1").arg("--data-dir").arg(dir.path());
+    let output = command.args(["--listen", "nowhere"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(1), 1), "{text}");
+    assert!(text.starts_with("error: --listen sets listen to nowhere: "), "{text}");
+}
+
+#[test]
+fn a_failure_is_a_log_line_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let args = ["--log-format", "json", "--data-dir"];
+    let output = process().args(args).arg(dir.path().join("file")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    let error = line["error"].as_str().unwrap();
+    assert!(error.starts_with("cannot use the data directory: cannot create "), "{error}");
 }
