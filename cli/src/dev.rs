@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use rocketkube_broker::FlushMode;
-use rocketkube_namesrv::NameServer;
+use rocketkube_broker::{BrokerError, FlushMode};
+use rocketkube_namesrv::{NameServer, StartError};
 use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
@@ -59,17 +59,18 @@ async fn serve(args: &DevArgs, addresses: Addresses) -> Result<()> {
     // The broker says good-bye to the name server, so that one ends later.
     let end = CancellationToken::new();
     let (health, registry) = (Arc::new(Health::default()), Arc::new(Registry::default()));
-    let name_server = NameServer::start(name_server(args, addresses), &registry, end.clone())
-        .await
-        .context("cannot start the name server")?;
-    let broker = rocketkube_broker::start(
-        broker(args, addresses),
-        Arc::clone(&health),
-        Arc::clone(&registry),
-        stop.clone(),
-    )
-    .await
-    .context("cannot start the broker")?;
+    let name_server = NameServer::start(name_server(args, addresses), &registry, end.clone()).await;
+    let name_server = name_server.map_err(|error| {
+        let dir = matches!(error, StartError::Disk(_)).then_some(&*args.data_dir);
+        anyhow::Error::from(error).context(failure(dir, "name server"))
+    })?;
+    let config = broker(args, addresses);
+    let (ready, metrics) = (Arc::clone(&health), Arc::clone(&registry));
+    let broker = rocketkube_broker::start(config, ready, metrics, stop.clone()).await;
+    let broker = broker.map_err(|error| {
+        let dir = matches!(error, BrokerError::Open { .. }).then_some(&*args.data_dir);
+        anyhow::Error::from(error).context(failure(dir, "broker"))
+    })?;
     let pages = Pages { health, metrics: registry, status: status(&name_server, addresses.broker) };
     let listener = http::bind(addresses.http).await.context("cannot serve metrics")?;
     let http = tokio::spawn(http::serve(listener, pages, end.clone()));
@@ -80,6 +81,16 @@ async fn serve(args: &DevArgs, addresses: Addresses) -> Result<()> {
     name_server.stopped().await;
     http.await?;
     Ok(stopped?)
+}
+
+/// What went wrong, in terms of the flags: a directory that cannot be used, or a part.
+fn failure(directory: Option<&Path>, part: &str) -> String {
+    match directory {
+        Some(dir) => {
+            format!("cannot keep messages in {}, choose another --data-dir", dir.display())
+        }
+        None => format!("cannot start the {part}"),
+    }
 }
 
 /// Returns once clients find the broker, so that the first command works. A broker that takes long is

@@ -177,16 +177,22 @@ fn interrupt(process: u32) {
 fn ctrl_c_stops_dev_in_order() {
     let offset = free_ports();
     let data = tempfile::tempdir().unwrap();
-    let mut broker = start(data.path(), offset);
-    interrupt(broker.id());
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        assert!(Instant::now() < deadline, "still there: {}", broker.output());
-        if let Some(status) = broker.try_wait().unwrap() {
-            break status;
-        }
-    };
+    let (status, _) = start(data.path(), offset).interrupt(PATIENCE).unwrap();
     assert!(status.success(), "{status}");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_is_named_with_the_flag() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let port_offset = free_ports().to_string();
+    let mut command = Command::new(RKCTL);
+    command.args(["dev", "--port-offset", &port_offset, "--data-dir"]).arg(file.path());
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let path = file.path().display();
+    let expected = format!("error: cannot keep messages in {path}, choose another --data-dir: ");
+    assert!(stderr.starts_with(&expected), "{stderr}");
 }
 
 #[test]

@@ -41,7 +41,9 @@ pub enum ProcessError {
     EndedEarly { program: String, status: ExitStatus, output: String },
     #[error("{program} was not ready after {waited:?}; it printed:\n{output}")]
     NotReady { program: String, waited: Duration, output: String },
-    #[error("{program} ran on {waited:?} after SIGTERM and was killed; it printed:\n{output}")]
+    #[error(
+        "{program} ran on {waited:?} after it was asked to stop and was killed; it printed:\n{output}"
+    )]
     WouldNotStop { program: String, waited: Duration, output: String },
     #[error("cannot {action} {program}")]
     Control { action: &'static str, program: String, source: io::Error },
@@ -133,9 +135,22 @@ impl Process {
     }
 
     /// Asks it to stop with SIGTERM and waits at most this long; gives how long it took.
-    pub fn terminate(mut self, patience: Duration) -> Result<(ExitStatus, Duration), ProcessError> {
+    pub fn terminate(self, patience: Duration) -> Result<(ExitStatus, Duration), ProcessError> {
+        self.stop(Signal::TERM, patience)
+    }
+
+    /// The same with SIGINT, as Ctrl-C does it.
+    pub fn interrupt(self, patience: Duration) -> Result<(ExitStatus, Duration), ProcessError> {
+        self.stop(Signal::INT, patience)
+    }
+
+    fn stop(
+        mut self,
+        signal: Signal,
+        patience: Duration,
+    ) -> Result<(ExitStatus, Duration), ProcessError> {
         let asked = Instant::now();
-        rustix::process::kill_process(self.group, Signal::TERM)
+        rustix::process::kill_process(self.group, signal)
             .map_err(|source| self.control("signal", source.into()))?;
         loop {
             if let Some(status) = self.try_wait()? {
