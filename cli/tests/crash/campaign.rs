@@ -11,7 +11,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rand::{Rng as _, RngExt as _, rngs::StdRng};
 use rocketkube_testkit::{
-    Dev, Flush, Group, History, Kind, Position, Recorder, RunningDev, Seed, Wire,
+    Dev, Flush, Group, History, Kind, Position, ProcessError, Ready, Recorder, RunningDev, Seed,
+    Wire,
     check::{Rules, check},
 };
 
@@ -34,8 +35,14 @@ const FIRST_TOPICS: u16 = 3;
 const LEAST_ACKNOWLEDGED: usize = 1_000;
 /// How long a cycle may take to get that many.
 const LOAD_PATIENCE: Duration = Duration::from_secs(30);
-/// Longest time from that many to the end, in milliseconds.
-const LONGEST_RUN: u64 = 300;
+/// Messages and milliseconds from that many to the end, whichever are over first: the end comes at
+/// any moment of a flush, and a fast machine does not only make more to read.
+const MOST_MORE: usize = 6_000;
+const LONGEST_RUN: u64 = 200;
+/// Between looks at whether the server is still there.
+const LOOK: Duration = Duration::from_millis(20);
+/// A start that is killed is killed before it serves, or then, in milliseconds.
+const LONGEST_START: u64 = 60;
 /// A stop under load must be over by then.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// Void cycles that a round may repeat.
@@ -168,8 +175,12 @@ impl Round {
 
     /// A recovery that is killed must leave what the next one needs.
     fn kill_while_it_starts(&mut self, flush: Flush) -> Result<()> {
-        let running = self.server.launch(flush, &mut self.rng)?;
-        std::thread::sleep(Duration::from_millis(self.rng.random_range(0..60)));
+        let mut running = self.server.launch(flush, &mut self.rng)?;
+        let patience = Duration::from_millis(self.rng.random_range(0..LONGEST_START));
+        match running.process.wait_ready(&Ready::Port(running.broker), patience) {
+            Ok(_) | Err(ProcessError::NotReady { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         running.process.kill()?;
         self.recorder.lane(0).fault();
         Ok(())
@@ -191,13 +202,15 @@ impl Round {
         self.any_load = true;
         let load = Load::start(&plan, &self.recorder)?;
         let deadline = Instant::now() + LOAD_PATIENCE;
-        while load.acknowledged() < LEAST_ACKNOWLEDGED && Instant::now() < deadline {
+        while load.wait_for(LEAST_ACKNOWLEDGED, LOOK) < LEAST_ACKNOWLEDGED
+            && Instant::now() < deadline
+        {
             if let Some(status) = running.process.try_wait()? {
                 bail!("ended with {status} under load:\n{}", running.process.output());
             }
-            std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_millis(self.rng.random_range(0..=LONGEST_RUN)));
+        let wanted = LEAST_ACKNOWLEDGED + self.rng.random_range(0..=MOST_MORE);
+        load.wait_for(wanted, Duration::from_millis(self.rng.random_range(0..=LONGEST_RUN)));
         self.recorder.lane(0).fault();
         match self.campaign.ending {
             Ending::Kill => drop(running.process.kill()?),

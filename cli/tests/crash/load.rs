@@ -3,11 +3,9 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
@@ -49,27 +47,57 @@ pub(crate) struct UnknownBatch {
     pub(crate) len: u64,
 }
 
+/// Acknowledged messages of all connections.
+#[derive(Default)]
+struct Progress {
+    acknowledged: Mutex<usize>,
+    more: Condvar,
+}
+
+impl Progress {
+    fn add(&self, messages: usize) {
+        *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) += messages;
+        self.more.notify_all();
+    }
+
+    /// Waits until there are so many, but not past the deadline; gives how many there are.
+    fn wait(&self, wanted: usize, deadline: Instant) -> usize {
+        let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let (acknowledged, _) = self
+            .more
+            .wait_timeout_while(acknowledged, patience, |count| *count < wanted)
+            .unwrap_or_else(PoisonError::into_inner);
+        *acknowledged
+    }
+}
+
 /// Load that runs until the broker is gone.
 pub(crate) struct Load {
-    acknowledged: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
     producers: Vec<JoinHandle<Result<Vec<UnknownBatch>>>>,
 }
 
 impl Load {
     pub(crate) fn start(plan: &Plan, recorder: &Recorder) -> Result<Self> {
-        let acknowledged = Arc::new(AtomicUsize::new(0));
+        let progress = Arc::new(Progress::default());
         let mut producers = Vec::new();
         for connection in 0..CONNECTIONS {
-            let count = Arc::clone(&acknowledged);
+            let count = Arc::clone(&progress);
             let producer = Producer::connect(plan, connection, recorder, count)?;
             producers.push(thread::spawn(move || producer.run()));
         }
-        Ok(Self { acknowledged, producers })
+        Ok(Self { progress, producers })
     }
 
     /// Acknowledged messages so far.
     pub(crate) fn acknowledged(&self) -> usize {
-        self.acknowledged.load(Ordering::Relaxed)
+        self.wait_for(0, Duration::ZERO)
+    }
+
+    /// Waits until so many messages are acknowledged, but no longer than that; gives how many are.
+    pub(crate) fn wait_for(&self, wanted: usize, patience: Duration) -> usize {
+        self.progress.wait(wanted, Instant::now() + patience)
     }
 
     /// Waits for the connections to end, which they do when the broker is gone.
@@ -105,7 +133,7 @@ struct Producer {
     progress: HashMap<Position, i64>,
     pending: HashMap<i32, Pending>,
     out: Vec<u8>,
-    acknowledged: Arc<AtomicUsize>,
+    acknowledged: Arc<Progress>,
     unknown: Vec<UnknownBatch>,
 }
 
@@ -114,7 +142,7 @@ impl Producer {
         plan: &Plan,
         connection: u16,
         recorder: &Recorder,
-        acknowledged: Arc<AtomicUsize>,
+        acknowledged: Arc<Progress>,
     ) -> Result<Self> {
         let group = committer(connection);
         let mine = plan.progress.iter().filter(|((of, _), _)| *of == group);
@@ -308,7 +336,7 @@ impl Producer {
             let reached = self.reached.entry(Position { queue, ..to }).or_default();
             *reached = (*reached).max(offset + 1);
         }
-        self.acknowledged.fetch_add(ops.len(), Ordering::Relaxed);
+        self.acknowledged.add(ops.len());
         Ok(())
     }
 

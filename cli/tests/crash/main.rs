@@ -26,7 +26,7 @@ use rocketkube_testkit::Seed;
 
 /// The longest anything may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Kills of a run that nobody asked for more of: each costs about a second.
+/// Kills of a run that nobody asked for more of: each costs less than a second.
 const DEFAULT_CYCLES: u64 = 20;
 /// Orderly stops under load: less can go wrong, so fewer are needed.
 const STOPS: u64 = 5;
