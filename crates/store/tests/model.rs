@@ -12,13 +12,19 @@ mod common;
 #[path = "common/model.rs"]
 mod model;
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use common::{bodies, open_with, options, parts, queue};
 use model::{Dice, Message, Model};
 use rocketkube_protocol::record::records;
 use rocketkube_store::{
-    Batch, Boundary, KeyQuery, Options, PhysicalOffset, QueueOffset, Retention, Store, TopicConfig,
+    Batch, Boundary, Extent, FileError, KeyQuery, Options, PhysicalOffset, QueueOffset, ReadError,
+    Retention, Store, TopicConfig,
 };
 
 const TOPICS: [&str; 4] = ["a", "b", "%RETRY%g", "long-topic"];
@@ -26,8 +32,32 @@ const GROUPS: [&str; 3] = ["g", "h", "i"];
 const KEYS: [&str; 6] = ["k1", "k2", "k3", "order-17", "order-18", "x"];
 const ALL_TIME: std::ops::RangeInclusive<i64> = 0..=i64::MAX;
 
+/// How a store ends and what happens to its files before the next one opens them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Clean,
+    /// What has begun in the background is finished, nothing else.
+    Dropped,
+    /// Its files as they are while it runs.
+    Copied,
+    /// Everything derived is gone.
+    WithoutDerived,
+    /// A bit of an index file is flipped after a clean stop.
+    WithDamagedIndex,
+}
+
+const ENDINGS: [Ending; 5] = [
+    Ending::Clean,
+    Ending::Dropped,
+    Ending::Copied,
+    Ending::WithoutDerived,
+    Ending::WithDamagedIndex,
+];
+
 struct Run<'d> {
-    dir: &'d Path,
+    /// Holds a directory for each copy.
+    root: &'d Path,
+    dir: PathBuf,
     store: Option<Store>,
     model: Model,
     dice: Dice,
@@ -54,15 +84,13 @@ impl Run<'_> {
         match self.dice.below(100) {
             0..=54 => self.send(),
             55..=60 => self.create_or_change(),
-            61 => self.delete(),
-            62..=76 => self.commit(),
+            61..=62 => self.delete(),
+            63..=76 => self.commit(),
             77..=80 => self.flush_commits(),
             81..=84 => self.change_group(),
             85..=88 => self.retain(),
             89..=92 => self.look(),
-            93..=94 => self.restart(true, false),
-            95..=97 => self.restart(false, false),
-            _ => self.restart(false, true),
+            n => self.restart(ENDINGS[n as usize % ENDINGS.len()]),
         }
     }
 
@@ -105,6 +133,13 @@ impl Run<'_> {
         let Some(topic) = self.topic() else { return };
         self.store().delete_topic(&topic, self.now_ms).unwrap();
         self.model.delete(&topic);
+        if self.dice.below(2) == 0 {
+            // The next one of that name has nothing of it, whatever is asked.
+            self.store().create_topic(&topic, &TopicConfig::with_queues(1), self.now_ms).unwrap();
+            self.model.create(&topic, 1);
+            (0..8).for_each(|_| self.send());
+            (0..20).for_each(|_| self.look());
+        }
     }
 
     fn commit(&mut self) {
@@ -137,27 +172,86 @@ impl Run<'_> {
 
     fn retain(&mut self) {
         let used = if self.dice.below(4) == 0 { 86 } else { 10 };
+        let held = self.topic().map(|topic| self.held(&topic));
         self.store().retain(self.now_ms, &|| common::used(used)).unwrap();
+        // Whoever was reading has the messages as they were, or nothing.
+        for (extent, before) in held.into_iter().flatten() {
+            let mut now = Vec::new();
+            let read = self.store().read_bytes(extent, &mut now);
+            assert!(read.is_err() || now == before);
+        }
         let start = self.store().start().0;
         assert!(start >= self.model.start, "the start of the log went back");
         self.model.start = start;
     }
 
-    fn restart(&mut self, clean: bool, lose_derived: bool) {
-        if clean {
+    /// Where the messages of a topic's first queue are, and their bytes.
+    fn held(&self, topic: &str) -> Vec<(Extent, Vec<u8>)> {
+        let queue = queue(self.store(), topic, 0);
+        let extents = common::read(self.store(), &queue, queue.min().0).extents;
+        let bytes = |extent: &Extent| {
+            let mut bytes = Vec::new();
+            self.store().read_bytes(*extent, &mut bytes).unwrap();
+            bytes
+        };
+        extents.iter().map(|extent| (*extent, bytes(extent))).collect()
+    }
+
+    fn restart(&mut self, ending: Ending) {
+        if matches!(ending, Ending::Clean | Ending::WithDamagedIndex) {
             self.store().close(self.now_ms).unwrap();
             self.model.flush_commits();
         } else {
             self.model.crash();
         }
+        let before = self.dir.clone();
+        if ending == Ending::Copied {
+            self.dir = self.root.join(self.dice.roll().to_string());
+            copy_running(&before, &self.dir);
+        }
         drop(self.store.take());
-        if lose_derived {
-            for derived in ["index", "snapshot"] {
-                fs::remove_dir_all(self.dir.join(derived)).unwrap();
+        match ending {
+            Ending::Copied => fs::remove_dir_all(before).unwrap(),
+            Ending::WithoutDerived => {
+                for derived in ["index", "snapshot"] {
+                    fs::remove_dir_all(self.dir.join(derived)).unwrap();
+                }
+            }
+            Ending::WithDamagedIndex => self.flip_a_bit(),
+            Ending::Clean | Ending::Dropped => {}
+        }
+        self.store = Some(reopen(&self.dir));
+        if ending == Ending::WithDamagedIndex {
+            self.find_damage();
+        }
+        self.check();
+    }
+
+    /// In any index file.
+    fn flip_a_bit(&mut self) {
+        let files = files_in(&self.dir.join("index"));
+        let Some(path) = self.dice.pick(&files).cloned() else { return };
+        let mut bytes = fs::read(&path).unwrap();
+        let at = self.dice.below(bytes.len() as u64) as usize;
+        bytes[at] ^= 1 << self.dice.below(8);
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Asks everything once: what is damaged is refused, and then made again.
+    fn find_damage(&mut self) {
+        let store = self.store();
+        for topic in store.topics() {
+            for queue in topic.queues() {
+                let _ = store.read(queue, queue.min(), common::ANY, &|_| true);
+                let _ = store.offset_by_time(queue, 1, Boundary::Lower);
+            }
+            for key in KEYS {
+                let _ = store.find_by_key(&by_key(topic.name(), key, ALL_TIME));
             }
         }
-        self.store = Some(reopen(self.dir));
-        self.check();
+        store.retain(self.now_ms, &|| common::used(10)).unwrap();
+        assert_eq!(store.trouble(), None);
+        self.model.start = store.start().0;
     }
 
     /// Everything.
@@ -205,14 +299,12 @@ impl Run<'_> {
         let (t0, t1) = (t0.cast_signed(), (t0 + t1).cast_signed());
         let (store, expected) = (self.store(), &self.model.topics[&topic][id as usize]);
         let held = queue(store, &topic, id);
-        let by_time = |boundary| store.offset_by_time(&held, t0, boundary).unwrap().0;
+        let by_time = |boundary| answered(|| store.offset_by_time(&held, t0, boundary)).0;
         assert_eq!(by_time(Boundary::Lower), self.model.lower(expected, t0));
         assert_eq!(by_time(Boundary::Upper), self.model.upper(expected, t0));
         for stored in [ALL_TIME, t0..=t1] {
             let expected = self.model.with_key(&topic, key, *stored.start(), *stored.end());
-            let query =
-                KeyQuery { topic: &topic, key, unique_only: false, stored, max_messages: 5 };
-            let found = store.find_by_key(&query).unwrap();
+            let found = answered(|| store.find_by_key(&by_key(&topic, key, stored.clone())));
             let found: Vec<_> =
                 records(&found.records).map(|r| r.unwrap().physical_offset()).collect();
             assert_eq!(found, expected[..expected.len().min(5)]);
@@ -227,18 +319,57 @@ impl Run<'_> {
     }
 }
 
+/// The answer, once what it takes is not damaged any more: damage in a part that nobody has asked
+/// for is found by the one who does, and mended in the background.
+fn answered<T>(ask: impl Fn() -> Result<T, ReadError>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match ask() {
+            Err(ReadError::Index(FileError::Damaged { .. })) if Instant::now() < deadline => {
+                std::thread::yield_now();
+            }
+            answer => return answer.unwrap(),
+        }
+    }
+}
+
+fn by_key<'q>(topic: &'q str, key: &'q str, stored: std::ops::RangeInclusive<i64>) -> KeyQuery<'q> {
+    KeyQuery { topic, key, unique_only: false, stored, max_messages: 5 }
+}
+
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+/// Copies what is derived before what it is derived from, as a kill would leave it.
+fn copy_running(from: &Path, to: &Path) {
+    for folder in ["", "snapshot", "index", "log"] {
+        fs::create_dir_all(to.join(folder)).unwrap();
+        for path in files_in(&from.join(folder)) {
+            let copied = fs::copy(&path, to.join(folder).join(path.file_name().unwrap()));
+            // Finished and renamed meanwhile.
+            let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+            assert!(copied.as_ref().is_ok() || copied.as_ref().is_err_and(is_gone), "{copied:?}");
+        }
+    }
+}
+
 fn run(seed: u64, steps: usize) {
     println!("seed {seed}");
     let dir = tempfile::tempdir().unwrap();
-    let store = Some(reopen(dir.path()));
+    let first = dir.path().join("first");
+    let store = Some(reopen(&first));
     let (model, dice) = (Model::default(), Dice(seed));
-    let mut run = Run { dir: dir.path(), store, model, dice, now_ms: 1_000 };
+    let mut run = Run { root: dir.path(), dir: first, store, model, dice, now_ms: 1_000 };
     for _ in 0..steps {
         run.step();
     }
     run.check();
-    for (clean, lose_derived) in [(true, false), (false, false), (false, true)] {
-        run.restart(clean, lose_derived);
+    for ending in ENDINGS {
+        run.restart(ending);
         (0..20).for_each(|_| run.look());
     }
 }
