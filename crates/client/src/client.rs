@@ -8,9 +8,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rocketkube_protocol::body::{Body, TopicRouteData};
 use rocketkube_protocol::{Command, Header, Request, RequestCode, ResponseCode, header};
-use rocketkube_remoting::{Connection, Handler, Output};
+use rocketkube_remoting::{ConnectError, Connection, Handler, Output};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{self, Instant};
 
 use crate::route::Route;
 use crate::{ClientError, names};
@@ -25,7 +25,7 @@ const REMEMBERED: usize = 4096;
 pub struct ClientOptions {
     /// How long connecting may take. Default 3 s.
     pub connect_timeout: Duration,
-    /// How long an answer may take. Default 3 s.
+    /// How long an answer may take, connecting included. Default 3 s.
     pub request_timeout: Duration,
 }
 
@@ -104,7 +104,7 @@ impl Client {
         self.call_within(addr, command, self.shared.options.request_timeout).await
     }
 
-    /// The same with a time limit of its own.
+    /// The same with a time limit of its own, connecting included.
     ///
     /// # Errors
     /// If there is no answer in time.
@@ -114,8 +114,15 @@ impl Client {
         command: Command,
         timeout: Duration,
     ) -> Result<Command, ClientError> {
-        let connection = self.connection(addr).await?;
-        let answer = connection.call(command, timeout).await;
+        let deadline = Instant::now() + timeout;
+        // Dropped while it connects, it leaves the address to the next who asks for it.
+        let connection = time::timeout_at(deadline, self.connection(addr)).await;
+        let connection = connection.unwrap_or_else(|_| {
+            let addr = addr.to_owned();
+            Err(ClientError::Connect(ConnectError::TimedOut { addr, after: timeout }))
+        })?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = connection.call(command, left).await;
         answer.map_err(|source| ClientError::Call { addr: addr.to_owned(), source })
     }
 

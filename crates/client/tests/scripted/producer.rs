@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rocketkube_client::{Client, ClientError, Message, Producer, ProducerOptions};
+use rocketkube_client::{Client, ClientError, ClientOptions, Message, Producer, ProducerOptions};
 use rocketkube_protocol::ResponseCode;
 use rocketkube_protocol::header::SendMessage;
-use rocketkube_remoting::CallError;
+use rocketkube_remoting::{CallError, ConnectError};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::support::{PATIENCE, Say, code, gone, namesrv, receipt, serve, unique_id};
 
@@ -144,4 +146,33 @@ async fn a_broker_that_does_not_answer_costs_the_timeout_and_no_more() {
     assert!(timed_out, "{error}");
     let took = begin.elapsed();
     assert!(took >= timeout && took < PATIENCE, "{took:?}");
+}
+
+/// A listener that nobody accepts from, and whose queue others have filled.
+async fn full() -> (TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let (addr, mut waiting) = (listener.local_addr().unwrap(), Vec::new());
+    let moment = Duration::from_millis(100);
+    while let Ok(connected) = timeout(moment, TcpStream::connect(addr)).await {
+        waiting.push(connected.unwrap());
+    }
+    (listener, waiting)
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_accept_costs_the_timeout_and_no_more() {
+    let (listener, _waiting) = full().await;
+    let addr = listener.local_addr().unwrap().to_string();
+    let namesrv = namesrv("T", vec![("b", addr)]);
+    let options = ClientOptions { connect_timeout: PATIENCE, ..ClientOptions::default() };
+    let client = Client::with_options(&namesrv, options).unwrap();
+    let options =
+        ProducerOptions { timeout: Duration::from_millis(100), ..ProducerOptions::default() };
+    let producer = Producer::with_options(client, "g", options);
+    let begin = Instant::now();
+    let error = producer.send(&Message::new("T", "x")).await.unwrap_err();
+    assert!(matches!(error, ClientError::Connect(ConnectError::TimedOut { .. })), "{error}");
+    assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
 }
