@@ -74,9 +74,10 @@ pub(crate) fn changes(text: &[u8]) -> Result<Vec<(Change, bool)>, SettingsError>
 /// and no value needs one, so a line that has them is one that is refused anyway.
 fn change(line: &str) -> Result<(Change, bool), SettingsError> {
     let separator = |letter: char| letter == '=' || letter == ':' || letter.is_whitespace();
-    let (key, rest) = line.split_once(separator).unwrap_or((line, ""));
-    // The separator may have blanks on both sides.
-    let value = rest.trim_start().trim_start_matches(['=', ':']).trim();
+    let (key, rest) = line.split_at(line.find(separator).unwrap_or(line.len()));
+    // One separator, which may have blanks on both sides.
+    let rest = rest.trim_start();
+    let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim();
     let shown = |text: &str| text.chars().filter(|letter| !letter.is_control()).take(64).collect();
     let Some((_, change)) = LIVE.iter().find(|(name, _)| *name == key) else {
         return Err(SettingsError::NotLive { key: shown(key) });
@@ -143,6 +144,8 @@ mod tests {
         assert!(changes(b"orderMessageEnable=true\nrocketmqHome=/tmp").is_err());
         let error = changes(b"orderMessageEnable=yes").unwrap_err().to_string();
         assert_eq!(error, "orderMessageEnable is \"yes\"; write true or false");
+        assert!(changes(b"orderMessageEnable==true").is_err());
+        assert!(changes(b"orderMessageEnable : =true").is_err());
         assert!(changes(&vec![b'\n'; MAX_TEXT + 1]).is_err());
     }
 
