@@ -93,6 +93,12 @@ impl Indexes {
         files.first + u32::try_from(below).expect("one file per segment")
     }
 
+    /// End of the file before that number, if it is there still.
+    pub(crate) fn end_before(&self, number: u32) -> Option<u64> {
+        let before = number.checked_sub(1)?;
+        self.files.lock().known(before).map(|known| known.covered.range.end)
+    }
+
     /// Number of the first file with nothing below `start`.
     pub(crate) fn first_from(&self, start: u64) -> u32 {
         let files = self.files.lock();

@@ -178,6 +178,10 @@ impl Keeper {
             // Their files are still to be written: the next opening finds them by reading.
             return Ok(());
         }
+        if let Some(full) = log.segments().pop().filter(|segment| segment.end == log.appended()) {
+            // Nothing will be appended to it, so the next run would not learn that it was sealed.
+            self.file(full)?;
+        }
         let (start, end) = (self.tables.indexes.end().unwrap_or(log.start()), log.appended());
         let store_ms = log.with_machine(|machine| machine.store_ms());
         let mut snapshot = Snapshot::capture(&self.tables, end, store_ms);
@@ -201,7 +205,8 @@ impl Keeper {
     /// Writes the index of a sealed segment and moves its entries out of memory.
     fn file(&self, range: Range<u64>) -> Result<(), FileError> {
         let end = range.end;
-        if end > self.tables.shore.floor.start() {
+        let is_filed = self.tables.indexes.end().is_some_and(|filed| filed >= end);
+        if end > self.tables.shore.floor.start() && !is_filed {
             let path = self.tables.indexes.path(range.start);
             let (builder, moved) = self.collect(range.clone());
             let (first_ms, last_ms) = builder.times();

@@ -51,8 +51,9 @@ impl Damaged {
 
 fn repair(tables: &Tables, log: &Log<Dispatcher>, path: &Path) -> Result<(), FileError> {
     let Some(number) = tables.indexes.number(path) else { return Ok(()) };
+    let from = tables.indexes.end_before(number).unwrap_or(log.start());
     let bytes =
-        IndexFile::open(path).and_then(|file| rebuild(&file, log)).inspect_err(|error| {
+        IndexFile::open(path).and_then(|file| rebuild(&file, from, log)).inspect_err(|error| {
             if matches!(error, FileError::Damaged { .. }) {
                 // The next opening misses it and reads the log.
                 let _ = files::remove(path);
@@ -76,8 +77,9 @@ struct Rebuild<'a> {
     keys: Vec<KeyEntry>,
 }
 
-/// The bytes of a sound file with the rows of this one.
-fn rebuild(file: &IndexFile, log: &Log<Dispatcher>) -> Result<Vec<u8>, FileError> {
+/// The bytes of a sound file with the rows of this one, which holds what lies behind the file
+/// before it, also where a segment between the two has none.
+fn rebuild(file: &IndexFile, mut from: u64, log: &Log<Dispatcher>) -> Result<Vec<u8>, FileError> {
     let rows: Vec<_> = file.rows()?.collect();
     let mut rebuilt = Rebuild { rows: HashMap::new(), entries: Vec::new(), keys: Vec::new() };
     for (number, row) in rows.iter().enumerate() {
@@ -86,7 +88,6 @@ fn rebuild(file: &IndexFile, log: &Log<Dispatcher>) -> Result<Vec<u8>, FileError
         rebuilt.entries.push(vec![Entry::default(); count]);
     }
     let range = file.range().clone();
-    let mut from = range.start;
     while from < range.end {
         match log.walk(from..range.end, &mut |item| rebuilt.take(item)) {
             Ok(()) => break,

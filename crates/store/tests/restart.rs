@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::{bodies, open, open_with, options, parts, queue, send, topic, used};
-use rocketkube_log::{Fault, Faults};
+use rocketkube_log::{FRAME_HEADER, Fault, Faults};
 use rocketkube_store::{
     AppendError, Batch, FileError, KeyQuery, Options, QueueOffset, ReadError, Retention, Store,
     StoreError, Volume,
@@ -115,6 +115,46 @@ fn damaged_or_missing_derived_files_only_cost_time() {
             store.close(2).unwrap();
         }
     }
+}
+
+/// Fills the segment being written to its last byte.
+fn fill_up(store: &Store) {
+    let held = queue(store, "t", 0);
+    let probe = send(store, &held, b"", "", 1);
+    let overhead = u64::from(read_one(store, &held, probe.queue_offset.0).size) + FRAME_HEADER;
+    let mut rest = common::SMALL_SEGMENT - store.end().0 % common::SMALL_SEGMENT;
+    while rest > 0 {
+        let frame = if rest > 8_192 { 4_096 } else { rest };
+        send(store, &held, &vec![1; usize::try_from(frame - overhead).unwrap()], "", 1);
+        rest -= frame;
+    }
+    assert_eq!(store.end().0 % common::SMALL_SEGMENT, 0);
+}
+
+#[test]
+fn a_segment_that_is_full_at_a_clean_stop_has_its_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    topic(&store, "t", 1);
+    fill_up(&store);
+    store.close(2).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    fill_queue(&store, 150);
+    let all = bodies(&store, &queue(&store, "t", 0), 0);
+    store.close(2).unwrap();
+    drop(store);
+    let files = derived(dir.path(), "index", "idx");
+    assert!(files[0].ends_with(format!("{:020}.idx", 0)), "{files:?}");
+    for file in &files {
+        flip(file, 88);
+    }
+    let store = open(dir.path());
+    for n in 0..all.len() as u64 {
+        let _ = store.read(&queue(&store, "t", 0), QueueOffset(n), common::ANY, &|_| true);
+    }
+    store.retain(1, &|| used(10)).unwrap();
+    assert!(bodies(&store, &queue(&store, "t", 0), 0) == all);
 }
 
 /// Flips a bit in the section whose place is at byte `word` of the header.
