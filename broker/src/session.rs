@@ -106,6 +106,10 @@ pub(crate) struct Sends {
     /// Sends of one read of the socket: encoded, not yet appended.
     pub(crate) batch: Batch,
     pub(crate) staged: Vec<StagedSend>,
+    /// Unique ids of the staged sends, one after the other.
+    pub(crate) unique_ids: String,
+    /// Bytes of the last batch: about as many as the next one will have.
+    pub(crate) last_batch: usize,
 }
 
 /// Answers that come later.

@@ -47,8 +47,8 @@ pub(crate) struct StagedSend {
     queue_id: u32,
     /// Its messages, by their place in the batch.
     messages: Range<usize>,
-    /// `UNIQ_KEY`, the answer's `transactionId`.
-    unique_id: String,
+    /// `UNIQ_KEY`, the answer's `transactionId`, in the session's `unique_ids`.
+    unique_id: Range<usize>,
     /// False: the producer wants its answer at the page cache (`WAIT=false`).
     wait: bool,
 }
@@ -66,7 +66,6 @@ pub(crate) fn stage(
     let header: SendMessage<'_> = request.header()?;
     let topic = writable_topic(broker, &header)?;
     let queue = choose_queue(broker, &topic, header.queue_id)?;
-    let properties = Properties(header.properties.as_deref().unwrap_or_default());
     let is_batch =
         request.code == RequestCode::SEND_BATCH_MESSAGE || header.batch.unwrap_or_default();
     // A batch of small messages grows several times when they become records: it goes alone, so that
@@ -75,20 +74,27 @@ pub(crate) fn stage(
     if is_batch || staged + request.body.len() > STAGED_MAX {
         append_staged(broker, session, out);
     }
-    let first = session.sends().batch.messages();
-    let unique_id = if is_batch {
-        stage_batch(broker, session, queue, &header, request.body)?;
-        properties.get(property::UNIQ_KEY).unwrap_or_default().to_owned()
-    } else {
-        stage_single(broker, session, queue, &header, request.body)?
-    };
     let sends = session.sends();
+    if sends.batch.is_empty() {
+        sends.batch.reserve(sends.last_batch);
+    }
+    let first = sends.batch.messages();
+    let properties = header.properties.as_deref().unwrap_or_default();
+    let mut known = check_properties(Properties(properties))?;
+    if is_batch {
+        stage_batch(broker, session, queue, &header, request.body)?;
+    } else {
+        stage_single(broker, session, queue, &header, &mut known, request.body)?;
+    }
+    let sends = session.sends();
+    let unique_id = sends.unique_ids.len();
+    sends.unique_ids.push_str(known.unique_id.as_deref().unwrap_or_default());
     sends.staged.push(StagedSend {
         answer: Answer::to(request),
         queue_id: queue.id(),
         messages: first..sends.batch.messages(),
-        unique_id,
-        wait: properties.get(property::WAIT) != Some("false"),
+        unique_id: unique_id..sends.unique_ids.len(),
+        wait: known.wait,
     });
     Ok(())
 }
@@ -132,32 +138,27 @@ fn choose_queue<'t>(
     topic.queue(id).ok_or_else(illegal)
 }
 
-/// Puts one message into the batch; returns its unique id.
+/// Puts one message into the batch, with a unique id if it has none.
 fn stage_single(
     broker: &Broker,
     session: &mut Session,
     queue: &Arc<Queue>,
     header: &SendMessage<'_>,
+    known: &mut KnownProperties<'_>,
     body: &[u8],
-) -> Result<String, SendError> {
-    let properties = header.properties.as_deref().unwrap_or_default();
-    let mut known = check_properties(Properties(properties))?;
+) -> Result<(), SendError> {
     if header.sys_flag & sys_flag::ROLLBACK != 0 || known.transaction {
         return Err(SendError::Unsupported { feature: "transactional", property: "TRAN_MSG" });
     }
-    let unique_id = known.unique_id.map_or_else(
-        || {
-            let made = broker.new_unique_id();
-            let mut kept = Vec::with_capacity(known.kept.len() + 48);
-            Properties(&known.kept).append_to(&mut kept);
-            append_property(&mut kept, property::UNIQ_KEY, &made);
-            known.kept = Cow::Owned(String::from_utf8(kept).expect("texts, one after the other"));
-            made
-        },
-        str::to_owned,
-    );
-    push(broker, session, queue, header, &known, header.flag, body)?;
-    Ok(unique_id)
+    if known.unique_id.is_none() {
+        let made = broker.new_unique_id();
+        let mut kept = Vec::with_capacity(known.kept.len() + 48);
+        Properties(&known.kept).append_to(&mut kept);
+        append_property(&mut kept, property::UNIQ_KEY, &made);
+        known.kept = Cow::Owned(String::from_utf8(kept).expect("texts, one after the other"));
+        known.unique_id = Some(Cow::Owned(made));
+    }
+    push(broker, session, queue, header, known, header.flag, body)
 }
 
 /// Puts all messages of a batch into the session's batch, or none.
@@ -199,20 +200,27 @@ fn stage_batch(
 
 /// What the broker looks at in a message's properties.
 struct KnownProperties<'a> {
-    unique_id: Option<&'a str>,
+    unique_id: Option<Cow<'a, str>>,
     transaction: bool,
+    /// False: the producer wants its answer at the page cache.
+    wait: bool,
     /// The properties without those that only a broker may set.
     kept: Cow<'a, str>,
 }
 
 /// One pass over the properties: what matters to us, and what we must not take from a client.
 fn check_properties(properties: Properties<'_>) -> Result<KnownProperties<'_>, SendError> {
-    let mut known =
-        KnownProperties { unique_id: None, transaction: false, kept: Cow::Borrowed(properties.0) };
+    let mut known = KnownProperties {
+        unique_id: None,
+        transaction: false,
+        wait: true,
+        kept: Cow::Borrowed(properties.0),
+    };
     let mut strip = false;
     for (name, value) in properties.iter() {
         match name {
-            property::UNIQ_KEY => known.unique_id = Some(value),
+            property::UNIQ_KEY => known.unique_id = Some(Cow::Borrowed(value)),
+            property::WAIT => known.wait = value != "false",
             property::TRAN_MSG => known.transaction = value.eq_ignore_ascii_case("true"),
             property::DELAY if value != "0" => {
                 return Err(SendError::Unsupported { feature: "delayed", property: "DELAY" });
@@ -271,12 +279,13 @@ fn push(
 pub(crate) fn append_staged(broker: &Broker, session: &mut Session, out: &mut Output) {
     let Some(sends) = session.staged() else { return };
     let batch = std::mem::take(&mut sends.batch);
-    let size = batch.len() as u64;
     let mut staged = std::mem::take(&mut sends.staged);
+    let size = batch.len();
+    sends.last_batch = size;
     match broker.store.append(batch, broker.now_ms()) {
         Ok(receipt) => {
             broker.takes_messages();
-            broker.metrics.stored(receipt.placed.len() as u64, size);
+            broker.metrics.stored(receipt.placed.len() as u64, size as u64);
             answer_stored(broker, session, &staged, &receipt, out);
             session.sends().batch = receipt.into_batch();
         }
@@ -291,7 +300,9 @@ pub(crate) fn append_staged(broker: &Broker, session: &mut Session, out: &mut Ou
         }
     }
     staged.clear();
-    session.sends().staged = staged;
+    let sends = session.sends();
+    sends.staged = staged;
+    sends.unique_ids.clear();
 }
 
 fn answer_stored(
@@ -303,17 +314,26 @@ fn answer_stored(
 ) {
     let confirmed = broker.store.confirmed() >= receipt.end;
     let mut later = Vec::new();
+    let unique_ids = std::mem::take(&mut session.sends().unique_ids);
     for send in staged {
         let buffer = if confirmed || !send.wait { out.buffer() } else { &mut later };
-        send.write(broker, &receipt.placed[send.messages.clone()], buffer);
+        let unique_id = &unique_ids[send.unique_id.clone()];
+        send.write(broker, &receipt.placed[send.messages.clone()], unique_id, buffer);
     }
+    session.sends().unique_ids = unique_ids;
     if !later.is_empty() {
         session.defer(broker, receipt.end, later, out);
     }
 }
 
 impl StagedSend {
-    fn write(&self, broker: &Broker, placed: &[Option<Placed>], buffer: &mut Vec<u8>) {
+    fn write(
+        &self,
+        broker: &Broker,
+        placed: &[Option<Placed>],
+        unique_id: &str,
+        buffer: &mut Vec<u8>,
+    ) {
         let Some(Some(first)) = placed.first() else {
             // The topic was deleted between the check and the append.
             let topic = String::from("of this message");
@@ -325,7 +345,7 @@ impl StagedSend {
             fields.field("msgId", &ids);
             fields.field("queueId", self.queue_id);
             fields.field("queueOffset", first.queue_offset.wire());
-            fields.field("transactionId", self.unique_id.as_str());
+            fields.field("transactionId", unique_id);
             fields.field("MSG_REGION", REGION);
             fields.field("TRACE_ON", "true");
         };

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::iter;
 
 use crate::command::HeaderForm;
-use crate::json::{self, JsonError, PackedSpan, Scanner, Span, Text};
+use crate::json::{self, JsonError, Scanner, Span, Text};
 
 /// The fields of a decoded command. Every value is text, whatever it means.
 ///
@@ -31,7 +31,7 @@ enum Source<'a> {
 struct JsonFields<'a> {
     header: &'a str,
     /// Keys and values of the first `known` fields.
-    spans: [(PackedSpan, PackedSpan); REMEMBERED],
+    spans: [(Span, Span); REMEMBERED],
     known: usize,
     /// Where the first field begins that is not remembered, if there is one.
     rest: Option<usize>,
@@ -39,10 +39,9 @@ struct JsonFields<'a> {
 
 impl JsonFields<'_> {
     /// Remembers a field; `false` if there is no room for it, or its value is no string.
+    #[inline]
     fn remember(&mut self, key: Span, value: Option<Span>) -> bool {
-        let packed = (key.pack(), value.and_then(Span::pack));
-        let (Some(slot), (Some(key), Some(value))) = (self.spans.get_mut(self.known), packed)
-        else {
+        let (Some(slot), Some(value)) = (self.spans.get_mut(self.known), value) else {
             return false;
         };
         *slot = (key, value);
@@ -52,12 +51,12 @@ impl JsonFields<'_> {
 }
 
 /// Takes a member of any shape, without what stands behind it.
+#[cold]
 fn any_member(
     scanner: &mut Scanner<'_>,
     members: &mut usize,
 ) -> Result<(Span, Option<Span>), JsonError> {
-    let key = scanner.span()?;
-    scanner.expect(b':', "expected a colon")?;
+    let key = scanner.member()?;
     if scanner.peek() == Some(b'"') {
         return Ok((key, Some(scanner.span()?)));
     }
@@ -83,7 +82,7 @@ impl<'a> ExtFields<'a> {
             scanner.skip_value(members)?;
             return Ok(Self::EMPTY);
         }
-        let spans = [(PackedSpan::default(), PackedSpan::default()); REMEMBERED];
+        let spans = [(Span::default(), Span::default()); REMEMBERED];
         let mut fields = JsonFields { header, spans, known: 0, rest: None };
         scanner.expect(b'{', "expected an object")?;
         let mut more = !scanner.take(b'}');
@@ -91,7 +90,7 @@ impl<'a> ExtFields<'a> {
             scanner.count_member(members)?;
             let start = scanner.position();
             let (key, value);
-            if let Some(member) = scanner.plain_member() {
+            if let Some(member) = scanner.text_member() {
                 (key, value, more) = (member.0, Some(member.1), member.2);
             } else {
                 (key, value) = any_member(scanner, members)?;
@@ -129,7 +128,19 @@ impl<'a> ExtFields<'a> {
         self.texts().map(|(key, value)| (key.to_cow(), value.to_cow()))
     }
 
-    /// The same, not yet decoded.
+    /// Gives every field to `use_field`, not yet decoded. Takes half the time of an iterator, which
+    /// looks at each step again where it is.
+    #[inline]
+    pub(crate) fn for_each(&self, mut use_field: impl FnMut(Text<'a>, Text<'a>)) {
+        let Source::Json(fields @ JsonFields { rest: None, .. }) = &self.0 else {
+            return self.texts().for_each(|(key, value)| use_field(key, value));
+        };
+        for (key, value) in fields.spans.iter().take(fields.known) {
+            use_field(key.text(fields.header), value.text(fields.header));
+        }
+    }
+
+    /// The same as an iterator.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (Text<'a>, Text<'a>)> {
         let source = &self.0;
         let mut index = 0;

@@ -54,22 +54,21 @@ impl<'a> Head<'a> {
         let mut more = !scanner.take(b'}');
         while more {
             scanner.count_member(&mut members)?;
-            let key = scanner.string()?;
-            scanner.expect(b':', "expected a colon")?;
-            match &*key.to_cow() {
-                "code" => head.code = integer(&mut scanner, "code")?,
-                "version" => head.version = integer(&mut scanner, "version")?,
-                "opaque" => head.opaque = integer(&mut scanner, "opaque")?,
-                "flag" => head.flag = integer(&mut scanner, "flag")?,
-                "language" => {
+            let key = scanner.member()?;
+            match &*key.text(text).to_bytes() {
+                b"code" => head.code = integer(&mut scanner, "code")?,
+                b"version" => head.version = integer(&mut scanner, "version")?,
+                b"opaque" => head.opaque = integer(&mut scanner, "opaque")?,
+                b"flag" => head.flag = integer(&mut scanner, "flag")?,
+                b"language" => {
                     let name = text_value(&mut scanner, &mut members)?;
                     head.language = name.map_or(Language::Other, |it| Language::from_name(&it));
                 }
-                "remark" => {
+                b"remark" => {
                     let remark = text_value(&mut scanner, &mut members)?;
                     head.remark = remark.filter(|text| !text.is_empty());
                 }
-                "extFields" => head.ext = ExtFields::scan(text, &mut scanner, &mut members)?,
+                b"extFields" => head.ext = ExtFields::scan(text, &mut scanner, &mut members)?,
                 _ => scanner.skip_value(&mut members)?,
             }
             more = scanner.take(b',');
@@ -178,7 +177,16 @@ fn number(out: &mut Vec<u8>, before: &[u8], value: i32) {
 }
 
 /// A 32-bit integer, bare or in quotes; `null` is 0, as a missing member.
+#[inline]
 fn integer(scanner: &mut Scanner<'_>, member: &'static str) -> Result<i32, DecodeError> {
+    match scanner.small_integer() {
+        Some(value) => Ok(value),
+        None => any_integer(scanner, member),
+    }
+}
+
+#[cold]
+fn any_integer(scanner: &mut Scanner<'_>, member: &'static str) -> Result<i32, DecodeError> {
     let parsed = match scanner.peek() {
         Some(b'"') => scanner.string()?.to_cow().parse(),
         _ => match scanner.literal()? {

@@ -55,47 +55,31 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Where a string is in the text, without its quotes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Span {
-    start: usize,
-    end: usize,
-    escaped: bool,
-}
-
-impl Span {
-    /// The string in the text it was found in.
-    #[inline]
-    pub(crate) fn text(self, text: &str) -> Text<'_> {
-        let text = text.get(self.start..self.end).unwrap_or_default();
-        if self.escaped { Text::Escaped(text) } else { Text::Plain(text) }
-    }
-
-    /// The same in eight bytes; `None` if the text is too long for them, which no frame is.
-    #[inline]
-    pub(crate) fn pack(self) -> Option<PackedSpan> {
-        let end = u32::try_from(self.end).ok().filter(|end| *end < ESCAPED)?;
-        let start = u32::try_from(self.start).ok()?;
-        Some(PackedSpan { start, end: if self.escaped { end | ESCAPED } else { end } })
-    }
-}
-
-/// Bit of [`PackedSpan::end`]: the string has escapes.
-const ESCAPED: u32 = 1 << 31;
-
-/// A [`Span`] that is cheap to keep and to copy.
+/// Where a string is in the text, without its quotes; small, because a request remembers many.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct PackedSpan {
+pub(crate) struct Span {
     start: u32,
+    /// With [`ESCAPED`] added if the string has escapes.
     end: u32,
 }
 
-impl PackedSpan {
+/// Bit of [`Span::end`]. Positions never have it: the length of a header has 24 bits.
+const ESCAPED: u32 = 1 << 31;
+
+impl Span {
+    #[inline]
+    fn new(start: usize, end: usize, escaped: bool) -> Self {
+        // What is too long for a header is not found again: no panic, and no wrong text.
+        let place = |at: usize| u32::try_from(at).map_or(ESCAPED - 1, |at| at.min(ESCAPED - 1));
+        Self { start: place(start), end: place(end) | if escaped { ESCAPED } else { 0 } }
+    }
+
     /// The string in the text it was found in.
     #[inline]
     pub(crate) fn text(self, text: &str) -> Text<'_> {
         let (start, end) = (self.start as usize, (self.end & !ESCAPED) as usize);
-        Span { start, end, escaped: self.end & ESCAPED != 0 }.text(text)
+        let text = text.get(start..end).unwrap_or_default();
+        if self.end & ESCAPED == 0 { Text::Plain(text) } else { Text::Escaped(text) }
     }
 }
 
@@ -166,59 +150,100 @@ impl<'a> Scanner<'a> {
     /// Takes a string with its quotes and returns where it is.
     #[inline]
     pub(crate) fn span(&mut self) -> Result<Span, JsonError> {
+        if let Some((span, end)) = string_at(self.text.as_bytes(), self.at) {
+            self.at = end;
+            return Ok(span);
+        }
+        self.other_span()
+    }
+
+    /// Takes a string that white space stands before, or says what is wrong with it.
+    #[cold]
+    fn other_span(&mut self) -> Result<Span, JsonError> {
         self.expect(b'"', "expected a string")?;
-        let start = self.at;
-        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
-        match find_quote_or_escape(rest) {
-            Some(found) if rest[found] == b'"' => {
-                self.at += found + 1;
-                Ok(Span { start, end: start + found, escaped: false })
+        match string_at(self.text.as_bytes(), self.at - 1) {
+            Some((span, end)) => {
+                self.at = end;
+                Ok(span)
             }
-            _ => self.escaped_span(),
+            None => self.fail_in_string(),
         }
     }
 
-    /// Takes `"key":"value"` with the comma or brace after it, if it stands there without white space
-    /// or escapes, as it nearly always does. The last value says whether it was a comma.
+    /// Why the string at this position has no end.
+    fn fail_in_string(&mut self) -> Result<Span, JsonError> {
+        let bytes = self.text.as_bytes();
+        while let Some(found) = find_quote_or_escape(bytes.get(self.at..).unwrap_or_default()) {
+            self.at += found;
+            match escape_length(bytes, self.at) {
+                Some(length) => self.at += length,
+                None => return self.fail("unknown escape"),
+            }
+        }
+        self.fail("unfinished string")
+    }
+
+    /// Takes a member's name and its colon.
+    #[inline]
+    pub(crate) fn member(&mut self) -> Result<Span, JsonError> {
+        let bytes = self.text.as_bytes();
+        if let Some((key, end)) = string_at(bytes, self.at)
+            && bytes.get(end) == Some(&b':')
+        {
+            self.at = end + 1;
+            return Ok(key);
+        }
+        self.other_member()
+    }
+
+    #[cold]
+    fn other_member(&mut self) -> Result<Span, JsonError> {
+        let key = self.span()?;
+        self.expect(b':', "expected a colon")?;
+        Ok(key)
+    }
+
+    /// Takes `"key":"value"` with the comma or brace after it, if it stands there without white
+    /// space, as it nearly always does. The last value says whether it was a comma.
     ///
     /// Step by step, each step waits until the position before it is stored and loaded again, which
     /// is half the time of decoding a header.
     #[inline]
-    pub(crate) fn plain_member(&mut self) -> Option<(Span, Span, bool)> {
+    pub(crate) fn text_member(&mut self) -> Option<(Span, Span, bool)> {
         let bytes = self.text.as_bytes();
-        let key = plain_string(bytes, self.at)?;
-        if bytes.get(key.end + 1) != Some(&b':') {
+        let (key, colon) = string_at(bytes, self.at)?;
+        if bytes.get(colon) != Some(&b':') {
             return None;
         }
-        let value = plain_string(bytes, key.end + 2)?;
-        let more = match bytes.get(value.end + 1) {
+        let (value, end) = string_at(bytes, colon + 1)?;
+        let more = match bytes.get(end) {
             Some(b',') => true,
             Some(b'}') => false,
             _ => return None,
         };
-        self.at = value.end + 2;
+        self.at = end + 1;
         Some((key, value, more))
     }
 
-    /// Takes the rest of a string that has escapes, or no end.
-    fn escaped_span(&mut self) -> Result<Span, JsonError> {
-        let start = self.at;
-        loop {
-            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let Some(found) = find_quote_or_escape(rest) else {
-                return self.fail("unfinished string");
-            };
-            self.at += found;
-            if rest[found] == b'"' {
-                self.at += 1;
-                return Ok(Span { start, end: self.at - 1, escaped: true });
+    /// Takes an integer that a comma or brace follows at once, as it nearly always does.
+    #[inline]
+    pub(crate) fn small_integer(&mut self) -> Option<i32> {
+        let bytes = self.text.as_bytes().get(self.at..)?;
+        let negative = bytes.first() == Some(&b'-');
+        let sign = usize::from(negative);
+        let (mut value, mut length) = (0_i32, sign);
+        while let Some(digit @ b'0'..=b'9') = bytes.get(length) {
+            if length - sign == 9 {
+                return None; // It may be more than 32 bits hold.
             }
-            self.at += match rest.get(found + 1) {
-                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-                Some(b'u') if hex4(rest.get(found + 2..)).is_some() => 6,
-                _ => return self.fail("unknown escape"),
-            };
+            value = value * 10 + i32::from(digit - b'0');
+            length += 1;
         }
+        if length == sign || !matches!(bytes.get(length), Some(b',' | b'}')) {
+            return None;
+        }
+        self.at += length;
+        Some(if negative { -value } else { value })
     }
 
     /// Takes a number or a word (`true`, `false`, `null`) and returns it as it stands.
@@ -290,8 +315,7 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         self.count_member(members)?;
-        self.span()?;
-        self.expect(b':', "expected a colon")
+        self.member().map(drop)
     }
 
     /// Counts one more member of an object.
@@ -305,13 +329,37 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The string whose quote stands at a position, unless it has escapes.
+/// The string whose quote stands at a position, and where what follows it begins; `None` if there
+/// is none, or none that ends.
 #[inline]
-fn plain_string(bytes: &[u8], quote: usize) -> Option<Span> {
+fn string_at(bytes: &[u8], quote: usize) -> Option<(Span, usize)> {
     let (b'"', rest) = bytes.get(quote..)?.split_first()? else { return None };
-    let found = find_quote_or_escape(rest)?;
-    let (start, end) = (quote + 1, quote + 1 + found);
-    (rest.get(found) == Some(&b'"')).then_some(Span { start, end, escaped: false })
+    let start = quote + 1;
+    let end = start + find_quote_or_escape(rest)?;
+    if bytes.get(end) == Some(&b'"') {
+        return Some((Span::new(start, end, false), end + 1));
+    }
+    let end = escaped_end(bytes, end)?;
+    Some((Span::new(start, end, true), end + 1))
+}
+
+/// Where the string ends that has its first escape at a position.
+fn escaped_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    while bytes.get(at) != Some(&b'"') {
+        at += escape_length(bytes, at)?;
+        at += find_quote_or_escape(bytes.get(at..)?)?;
+    }
+    Some(at)
+}
+
+/// Bytes of the escape at a position; `None` if JSON has no such.
+#[inline]
+fn escape_length(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at + 1)? {
+        b'u' => hex4(bytes.get(at + 2..)).map(|_| 6),
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        _ => None,
+    }
 }
 
 /// Length of the JSON number at the start of `bytes`; 0 if there is none.
@@ -363,18 +411,27 @@ fn find_quote_or_escape(bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - tail.len() + rest)
 }
 
+/// Value of each hexadecimal digit; 16 for what is none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [16; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        let shown = b"0123456789abcdef"[digit as usize];
+        values[shown as usize] = digit;
+        values[shown.to_ascii_uppercase() as usize] = digit;
+        digit += 1;
+    }
+    values
+};
+
 /// The number of four hexadecimal digits at the start of `bytes`.
+#[inline]
 fn hex4(bytes: Option<&[u8]>) -> Option<u32> {
-    let digits = bytes?.first_chunk::<4>()?;
-    digits.iter().try_fold(0, |value, digit| {
-        let digit = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            b'A'..=b'F' => digit - b'A' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u32::from(digit))
-    })
+    let digits = bytes?.first_chunk::<4>()?.map(|digit| HEX_VALUES[usize::from(digit)]);
+    if digits.iter().any(|digit| *digit > 15) {
+        return None;
+    }
+    Some(digits.iter().fold(0, |value, digit| value << 4 | u32::from(*digit)))
 }
 
 /// Resolves escapes. Halves of surrogate pairs that stand alone become U+FFFD.
@@ -423,9 +480,26 @@ fn utf16_escape(text: &str) -> (char, &str) {
 
 /// Appends `text` as a JSON string with its quotes.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        write_escaped(out, bytes);
+    }
+    out.push(b'"');
+}
+
+/// Whether no byte needs an escape. Without a branch for each, so that it is done many at a time.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    let special = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"' || byte == b'\\');
+    bytes.iter().fold(0, |found, byte| found | special(*byte)) == 0
+}
+
+fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut written = 0;
     for (index, &byte) in bytes.iter().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -446,7 +520,6 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.extend_from_slice(&bytes[written..]);
-    out.push(b'"');
 }
 
 #[cfg(test)]

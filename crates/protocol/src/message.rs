@@ -3,6 +3,8 @@
 //! Properties travel and are stored as one string, `name 0x01 value 0x02` repeated, and are kept
 //! verbatim. They are scanned where they are. What a property does is decided by the broker.
 
+use std::iter;
+
 /// Ends a property's name.
 pub const NAME_END: char = '\u{1}';
 /// Ends a property's value.
@@ -135,7 +137,21 @@ impl<'a> Properties<'a> {
 
     /// Every name with its value, in the order of the string, duplicates included.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.0.split(VALUE_END).filter_map(parts)
+        let mut rest = self.0;
+        iter::from_fn(move || {
+            while !rest.is_empty() {
+                let (entry, after) = split_at_byte(rest, VALUE_END as u8).unwrap_or((rest, ""));
+                rest = after;
+                let parts = split_at_byte(entry, NAME_END as u8);
+                if let Some((name, value)) = parts
+                    && !name.is_empty()
+                    && !value.is_empty()
+                {
+                    return Some((name, value));
+                }
+            }
+            None
+        })
     }
 
     /// The keys of the message, one by one.
@@ -160,9 +176,11 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// Name and value of an entry that has both.
-fn parts(entry: &str) -> Option<(&str, &str)> {
-    entry.split_once(NAME_END).filter(|(name, value)| !name.is_empty() && !value.is_empty())
+/// What stands before and after the first `byte`, which is ASCII.
+#[inline]
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(byte, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// Appends one property in its string form. Neither part may hold a separator.

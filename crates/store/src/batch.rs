@@ -54,6 +54,11 @@ pub struct Checkpoint {
 }
 
 impl Batch {
+    /// Makes room for so many more bytes, to spare copying while it grows.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Bytes encoded so far. The log takes up to 4 MiB and one more message as one frame.
     pub fn len(&self) -> usize {
         self.bytes.len()

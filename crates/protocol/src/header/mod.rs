@@ -27,12 +27,10 @@ macro_rules! headers {
                 ext: &$crate::ext::ExtFields<'a>,
             ) -> Result<Self, $crate::header::HeaderError> {
                 $(let mut $field = None;)*
-                for (key, value) in ext.texts() {
-                    match &*key.to_cow() {
-                        $($wire => $field = Some(value),)*
-                        _ => {}
-                    }
-                }
+                ext.for_each(|key, value| match &*key.to_cow() {
+                    $($wire => $field = Some(value),)*
+                    _ => {}
+                });
                 Ok(Self { $($field: $crate::header::field($wire, $field)?,)* })
             }
 
@@ -147,7 +145,12 @@ impl<'a> FieldType<'a> for bool {
 impl<'a> FieldType<'a> for i32 {
     const EXPECTED: &'static str = "a 32-bit integer";
 
+    #[inline]
     fn from_text(text: Cow<'a, str>) -> Result<Self, Cow<'a, str>> {
+        // One digit is what most are.
+        if let [digit @ b'0'..=b'9'] = text.as_bytes() {
+            return Ok(i32::from(digit - b'0'));
+        }
         text.trim_ascii().parse().map_err(|_| text)
     }
 }

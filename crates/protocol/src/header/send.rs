@@ -69,11 +69,11 @@ impl<'a> Header<'a> for SendMessage<'a> {
     fn decode(ext: &ExtFields<'a>) -> Result<Self, HeaderError> {
         // One slot per letter from `a` to `n`.
         let mut found = [None; 14];
-        for (key, value) in ext.texts() {
+        ext.for_each(|key, value| {
             if let Some(slot) = slot(&key.to_bytes()) {
                 found[slot] = Some(value);
             }
-        }
+        });
         Ok(Self {
             producer_group: field("producerGroup", found[0])?,
             topic: field("topic", found[1])?,
