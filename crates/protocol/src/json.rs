@@ -211,11 +211,21 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(crate) fn text_member(&mut self) -> Option<(Span, Span, bool)> {
         let bytes = self.text.as_bytes();
-        let (key, colon) = string_at(bytes, self.at)?;
-        if bytes.get(colon) != Some(&b':') {
-            return None;
-        }
-        let (value, end) = string_at(bytes, colon + 1)?;
+        let at = self.at;
+        let (key, value) = match bytes.get(at..)? {
+            // The names of a send's fields are single letters, not worth a search.
+            [b'"', letter, b'"', b':', ..] if !matches!(letter, b'"' | b'\\') => {
+                (Span::new(at + 1, at + 2, false), at + 4)
+            }
+            _ => {
+                let (key, colon) = string_at(bytes, at)?;
+                if bytes.get(colon) != Some(&b':') {
+                    return None;
+                }
+                (key, colon + 1)
+            }
+        };
+        let (value, end) = string_at(bytes, value)?;
         let more = match bytes.get(end) {
             Some(b',') => true,
             Some(b'}') => false,
