@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rocketkube_protocol::body::{Body, DataVersion, MessageQueue, SubscriptionGroupConfig};
@@ -51,6 +53,8 @@ pub(crate) struct Broker {
     pub(crate) made: AtomicUsize,
     unique_ids: AtomicU16,
     turn: AtomicU32,
+    /// Connection whose messages were submitted last.
+    last_submitter: AtomicU64,
     stopping: AtomicBool,
     /// Whether messages are taken.
     pub(crate) intake: Intake,
@@ -89,6 +93,7 @@ impl Broker {
             made,
             unique_ids: AtomicU16::new(0),
             turn: AtomicU32::new(0),
+            last_submitter: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             intake: Intake::default(),
             warned_ms: AtomicI64::new(0),
@@ -121,6 +126,11 @@ impl Broker {
     /// A number that goes round, to choose queues in turn.
     pub(crate) fn next_turn(&self) -> u32 {
         self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether no other connection submitted messages since this one did, which is noted.
+    pub(crate) fn submits_after_itself(&self, connection: u64) -> bool {
+        self.last_submitter.swap(connection, Ordering::Relaxed) == connection
     }
 
     /// An id for a message whose client gave it none.

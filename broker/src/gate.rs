@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use rocketkube_protocol::Request;
 use rocketkube_protocol::code::ResponseCode;
-use rocketkube_remoting::{Output, Peer, Service};
+use rocketkube_remoting::{BatchEnd, Output, Peer, Service};
 
 use crate::answer::Answer;
 use crate::broker::Broker;
@@ -51,10 +51,9 @@ impl Service for Gate {
         }
     }
 
-    fn end_of_batch(&self, session: &mut Session, out: &mut Output) {
-        if let Some(broker) = self.broker.get() {
-            broker.end_of_batch(session, out);
-        }
+    fn end_of_batch(&self, session: &mut Session, out: &mut Output) -> BatchEnd {
+        let broker = self.broker.get();
+        broker.map_or(BatchEnd::Done, |broker| broker.end_of_batch(session, out))
     }
 
     fn woken(&self, session: &mut Session, out: &mut Output) {

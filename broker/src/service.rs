@@ -2,7 +2,7 @@
 
 use rocketkube_protocol::Request;
 use rocketkube_protocol::code::{RequestCode, ResponseCode};
-use rocketkube_remoting::Output;
+use rocketkube_remoting::{BatchEnd, Output};
 
 use crate::answer::{Answer, Reply};
 use crate::broker::Broker;
@@ -39,11 +39,12 @@ impl Broker {
         }
     }
 
-    pub(crate) fn end_of_batch(&self, session: &mut Session, out: &mut Output) {
-        send::append_staged(self, session, out);
+    pub(crate) fn end_of_batch(&self, session: &mut Session, out: &mut Output) -> BatchEnd {
+        send::end_of_read(self, session, out)
     }
 
     pub(crate) fn woken(&self, session: &mut Session, out: &mut Output) {
+        send::complete_submitted(self, session, out);
         session.release(self.store.confirmed(), out);
         query::finish(session, out);
         pull::resume(self, session, out);
@@ -55,6 +56,8 @@ impl Broker {
     }
 
     pub(crate) fn disconnected(&self, mut session: Session) {
+        // Messages that were taken are stored, though nobody hears of it any more.
+        send::complete_submitted(self, &mut session, &mut Output::default());
         let connection = session.peer.id();
         let joined = session.memberships();
         self.producers.disconnected(connection, joined.producers());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rocketkube_protocol::body::{ConsumerData, HeartbeatData, SubscriptionData};
 use rocketkube_remoting::{Deferral, Output, Peer};
-use rocketkube_store::Batch;
+use rocketkube_store::{Batch, Ticket};
 
 use crate::answer::{Answer, Reply};
 use crate::broker::Broker;
@@ -106,6 +106,8 @@ pub(crate) struct Sends {
     /// Sends of one read of the socket: encoded, not yet appended.
     pub(crate) batch: Batch,
     pub(crate) staged: Vec<StagedSend>,
+    /// The batch is in the log's queue, to be completed before anything else is read.
+    pub(crate) submitted: Option<Ticket>,
     /// Unique ids of the staged sends, one after the other.
     pub(crate) unique_ids: String,
     /// Bytes of the last batch: about as many as the next one will have.
@@ -120,6 +122,20 @@ struct Deferred {
     /// Keeps the connection open while an answer is owed, should the client end its side.
     promise: Option<Deferral>,
     queries: Vec<PendingQuery>,
+}
+
+impl Sends {
+    /// Keeps the memory of what was answered for the next read.
+    pub(crate) fn reuse(
+        &mut self,
+        batch: Batch,
+        mut staged: Vec<StagedSend>,
+        mut unique_ids: String,
+    ) {
+        staged.clear();
+        unique_ids.clear();
+        *self = Self { batch, staged, unique_ids, last_batch: self.last_batch, submitted: None };
+    }
 }
 
 impl Session {
@@ -153,6 +169,11 @@ impl Session {
         let queries = &mut self.deferred.as_mut()?.queries;
         let place = queries.iter().position(PendingQuery::is_done)?;
         Some(queries.remove(place))
+    }
+
+    /// The batch that is to be completed, if there is one.
+    pub(crate) fn submitted(&mut self) -> Option<Ticket> {
+        self.sends.as_deref_mut().and_then(|sends| sends.submitted.take())
     }
 
     /// What this read staged; `None` if nothing.

@@ -11,7 +11,7 @@ use std::time::Instant;
 use parking_lot::RwLock;
 use rocketkube_protocol::names::NameError;
 use rocketkube_protocol::{BodyError, HeaderError, Request, RequestCode, Response, ResponseCode};
-use rocketkube_remoting::{Output, Peer, Service};
+use rocketkube_remoting::{BatchEnd, Output, Peer, Service};
 use tracing::{debug, info};
 
 use crate::keeper::{Busy, Keeper};
@@ -211,7 +211,9 @@ impl Service for Handler {
         }
     }
 
-    fn end_of_batch(&self, _: &mut Session, _: &mut Output) {}
+    fn end_of_batch(&self, _: &mut Session, _: &mut Output) -> BatchEnd {
+        BatchEnd::Done
+    }
 
     fn disconnected(&self, session: Session) {
         if session.has_members.get() {

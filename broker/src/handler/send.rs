@@ -15,7 +15,7 @@ use rocketkube_protocol::message::{Properties, append_property, property};
 use rocketkube_protocol::names;
 use rocketkube_protocol::record::{MAX_PROPERTIES, sys_flag};
 use rocketkube_protocol::{ExtWriter, FieldValue, Request};
-use rocketkube_remoting::Output;
+use rocketkube_remoting::{BatchEnd, Output};
 use rocketkube_store::{AppendError, MessageParts, Placed, Queue, Receipt, StoreError, Topic};
 
 use crate::answer::Answer;
@@ -27,6 +27,9 @@ use crate::topics;
 /// Bytes staged before the batch is appended although more requests of the same read follow, so
 /// that a batch stays well under the log's limit for one frame.
 const STAGED_MAX: usize = 1 << 20;
+
+/// Most bytes of one read's records for which a frame and a write of their own are a waste.
+const JOINED_MAX: usize = 8 << 10;
 
 /// Most bytes of records that the log takes as one frame, which is what makes a batch whole or absent
 /// after a crash.
@@ -275,52 +278,92 @@ fn push(
     Ok(session.sends().batch.push_message(queue, &parts)?)
 }
 
-/// Appends what the read staged, and answers each send now or when the log is confirmed.
-pub(crate) fn append_staged(broker: &Broker, session: &mut Session, out: &mut Output) {
-    let Some(sends) = session.staged() else { return };
+/// Appends what is staged so far, and answers each send now or when the log is confirmed.
+fn append_staged(broker: &Broker, session: &mut Session, out: &mut Output) {
+    if submit_staged(broker, session, out) {
+        complete_submitted(broker, session, out);
+    }
+}
+
+/// What the end of a read does with the sends it staged: few of them among those of other connections
+/// wait for their turn to share a frame and a write; many, or those of the only producer there is,
+/// gain nothing by it.
+pub(crate) fn end_of_read(broker: &Broker, session: &mut Session, out: &mut Output) -> BatchEnd {
+    if !submit_staged(broker, session, out) {
+        return BatchEnd::Done;
+    }
+    let is_alone = broker.submits_after_itself(session.peer.id());
+    if is_alone || session.sends().last_batch > JOINED_MAX {
+        complete_submitted(broker, session, out);
+        return BatchEnd::Done;
+    }
+    BatchEnd::AfterOthers
+}
+
+/// Queues what the read staged for the log; `false` if that was nothing, or is refused already.
+fn submit_staged(broker: &Broker, session: &mut Session, out: &mut Output) -> bool {
+    let Some(sends) = session.staged() else { return false };
     let batch = std::mem::take(&mut sends.batch);
-    let mut staged = std::mem::take(&mut sends.staged);
-    let size = batch.len();
-    sends.last_batch = size;
-    match broker.store.append(batch, broker.now_ms()) {
-        Ok(receipt) => {
-            broker.takes_messages();
-            broker.metrics.stored(receipt.placed.len() as u64, size as u64);
-            answer_stored(broker, session, &staged, &receipt, out);
-            session.sends().batch = receipt.into_batch();
+    sends.last_batch = batch.len();
+    match broker.store.submit(batch, broker.now_ms()) {
+        Ok(ticket) => {
+            sends.submitted = Some(ticket);
+            true
         }
-        // The outcome is unknown, and the client has to know that it is.
-        Err(StoreError::Append(AppendError::Failed)) => session.peer.close(),
         Err(error) => {
-            broker.refuses_messages(&error);
-            let refusal = SendError::from(error);
-            for send in &staged {
-                send.answer.refuse(out.buffer(), &refusal);
-            }
+            refuse_staged(broker, session, error, out);
+            false
         }
     }
-    staged.clear();
+}
+
+/// Appends what was queued, unless another connection has, and answers each send now or when the log
+/// is confirmed.
+pub(crate) fn complete_submitted(broker: &Broker, session: &mut Session, out: &mut Output) {
+    let Some(ticket) = session.submitted() else { return };
+    match broker.store.complete(ticket) {
+        Ok(receipt) => {
+            let sends = session.sends();
+            let staged = std::mem::take(&mut sends.staged);
+            let unique_ids = std::mem::take(&mut sends.unique_ids);
+            broker.takes_messages();
+            broker.metrics.stored(receipt.placed.len() as u64, sends.last_batch as u64);
+            answer_stored(broker, session, (&staged, &unique_ids), &receipt, out);
+            session.sends().reuse(receipt.into_batch(), staged, unique_ids);
+        }
+        Err(error) => refuse_staged(broker, session, error, out),
+    }
+}
+
+fn refuse_staged(broker: &Broker, session: &mut Session, error: StoreError, out: &mut Output) {
     let sends = session.sends();
-    sends.staged = staged;
+    let staged = std::mem::take(&mut sends.staged);
     sends.unique_ids.clear();
+    // The outcome is unknown, and the client has to know that it is.
+    if matches!(error, StoreError::Append(AppendError::Failed)) {
+        return session.peer.close();
+    }
+    broker.refuses_messages(&error);
+    let refusal = SendError::from(error);
+    for send in &staged {
+        send.answer.refuse(out.buffer(), &refusal);
+    }
 }
 
 fn answer_stored(
     broker: &Broker,
     session: &mut Session,
-    staged: &[StagedSend],
+    (staged, unique_ids): (&[StagedSend], &str),
     receipt: &Receipt,
     out: &mut Output,
 ) {
     let confirmed = broker.store.confirmed() >= receipt.end;
     let mut later = Vec::new();
-    let unique_ids = std::mem::take(&mut session.sends().unique_ids);
     for send in staged {
         let buffer = if confirmed || !send.wait { out.buffer() } else { &mut later };
         let unique_id = &unique_ids[send.unique_id.clone()];
         send.write(broker, &receipt.placed[send.messages.clone()], unique_id, buffer);
     }
-    session.sends().unique_ids = unique_ids;
     if !later.is_empty() {
         session.defer(broker, receipt.end, later, out);
     }

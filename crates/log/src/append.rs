@@ -30,6 +30,18 @@ pub struct Appended<B> {
     pub end: u64,
 }
 
+/// A batch that waits to be appended: [`Log::complete`](crate::Log::complete) has to be called with
+/// it, or the outcome stays in memory.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a batch that is not completed may never be appended"]
+pub struct Ticket(u64);
+
+impl Ticket {
+    pub(crate) fn redeem(self) -> u64 {
+        self.0
+    }
+}
+
 type Outcome<B> = Result<Appended<B>, AppendError>;
 
 /// A batch that waits for the tail.
@@ -52,11 +64,11 @@ impl<B> Queue<B> {
     }
 
     /// The ticket under which the outcome will be found.
-    pub(crate) fn push(&mut self, batch: B, now_ms: i64, reserved: bool) -> u64 {
+    pub(crate) fn push(&mut self, batch: B, now_ms: i64, reserved: bool) -> Ticket {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.staged.push(Staged { ticket, batch, now_ms, reserved });
-        ticket
+        Ticket(ticket)
     }
 }
 
@@ -79,7 +91,7 @@ pub(crate) struct Tail<M: Machine> {
     group: Vec<(Staged<M::Batch>, Shape)>,
     /// Payload bytes of `group`.
     group_bytes: u64,
-    /// Outcomes not fetched yet: at most one per waiting thread.
+    /// Outcomes not fetched yet: at most one per ticket.
     done: Vec<(u64, Outcome<M::Batch>)>,
 }
 
@@ -111,7 +123,7 @@ impl<M: Machine> Tail<M> {
 
     /// The outcome of a batch that somebody took along.
     pub(crate) fn fetch(&mut self, ticket: u64) -> Option<Outcome<M::Batch>> {
-        let at = self.done.iter().position(|(t, _)| *t == ticket)?;
+        let at = self.done.iter().position(|(done, _)| *done == ticket)?;
         Some(self.done.swap_remove(at).1)
     }
 

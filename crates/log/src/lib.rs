@@ -41,7 +41,7 @@ mod space;
 mod threads;
 mod verify;
 
-pub use append::Appended;
+pub use append::{Appended, Ticket};
 pub use damage::Damage;
 pub use error::{AppendError, LogError, ReadError};
 pub use fault::{Fault, Faults};

@@ -5,7 +5,7 @@ use std::{fmt, ops::Range, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    append::{Appended, Queue, Tail},
+    append::{Appended, Queue, Tail, Ticket},
     core::Core,
     damage::Damage,
     error::{AppendError, LogError, ReadError},
@@ -73,6 +73,18 @@ impl<M: Machine> Log<M> {
         reserved: bool,
     ) -> Result<Appended<M::Batch>, AppendError> {
         let ticket = self.queue.lock().push(batch, now_ms, reserved);
+        self.complete(ticket)
+    }
+
+    /// Queues a batch without waiting for the tail. It is appended by whoever appends next, at the
+    /// latest by [`Log::complete`]: those who submit in turn and complete afterwards share a frame.
+    pub fn submit(&self, batch: M::Batch, now_ms: i64) -> Ticket {
+        self.queue.lock().push(batch, now_ms, false)
+    }
+
+    /// Appends what is queued, unless somebody has, and gives the outcome of a batch.
+    pub fn complete(&self, ticket: Ticket) -> Result<Appended<M::Batch>, AppendError> {
+        let ticket = ticket.redeem();
         let (outcome, combined) = {
             let mut tail = self.tail.lock();
             if let Some(outcome) = tail.fetch(ticket) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rocketkube_protocol::{Command, Request, ResponseCode, frame};
-use rocketkube_remoting::{Connection, Limits, Output, Peer, Server, Service};
+use rocketkube_remoting::{BatchEnd, Connection, Limits, Output, Peer, Server, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -39,7 +39,9 @@ impl Service for Echo {
         answer.write(out.buffer(), |_| (), &request.body[..len]);
     }
 
-    fn end_of_batch(&self, (): &mut (), _: &mut Output) {}
+    fn end_of_batch(&self, (): &mut (), _: &mut Output) -> BatchEnd {
+        BatchEnd::Done
+    }
 
     fn disconnected(&self, (): ()) {}
 }

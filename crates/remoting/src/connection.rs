@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 
 use crate::peer::End;
 use crate::registry::Registry;
-use crate::{CloseReason, Counters, Limits, Output, Peer, Service};
+use crate::{BatchEnd, CloseReason, Counters, Limits, Output, Peer, Service};
 
 /// Bytes read before what came is handled. Larger batches answer later without costing less.
 const BATCH: usize = 256 * 1024;
@@ -98,6 +98,16 @@ pub(crate) struct Connection<S: Service> {
     stalled: bool,
 }
 
+/// What a round came to.
+enum Round {
+    /// There may be more to do.
+    Worked,
+    /// Nothing could be done.
+    Idle(End),
+    /// The other connections that are ready go first.
+    Yields,
+}
+
 /// What is in memory of frames and answers.
 #[derive(Debug, Default)]
 struct Work {
@@ -159,14 +169,18 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Does what can be done without waiting; `false` if that was nothing.
-    fn round(&mut self, work: &mut Work, cx: &mut Context<'_>) -> Result<(bool, End), CloseReason> {
+    /// Does what can be done without waiting.
+    fn round(&mut self, work: &mut Work, cx: &mut Context<'_>) -> Result<Round, CloseReason> {
         let end = self.collect(work)?;
         let received = self.receive(work, cx).map_err(|_| CloseReason::Io)?;
         let was_stalled = std::mem::take(&mut self.stalled);
         let handled = self.handle(work);
         if handled.is_ok() {
             self.tell_half_close(work);
+        }
+        if handled == Ok(BatchEnd::AfterOthers) {
+            self.active |= received;
+            return Ok(Round::Yields);
         }
         if received || was_stalled {
             // What other threads queued in the meantime joins this write.
@@ -178,7 +192,8 @@ impl<S: Service> Connection<S> {
             self.end_if_owed_nothing(end, cx)?;
         }
         self.active |= received || sent;
-        Ok((received || sent || (was_stalled && !self.stalled), end))
+        let worked = received || sent || (was_stalled && !self.stalled);
+        Ok(if worked { Round::Worked } else { Round::Idle(end) })
     }
 
     /// Whether more answers would only pile up. The session is not told of wakes meanwhile.
@@ -269,14 +284,14 @@ impl<S: Service> Connection<S> {
     }
 
     /// Gives all whole frames to the service, as long as the peer does not owe us its reading.
-    fn handle(&mut self, work: &mut Work) -> Result<(), CloseReason> {
+    fn handle(&mut self, work: &mut Work) -> Result<BatchEnd, CloseReason> {
         if self.stage == Stage::Lingering {
             work.input.clear();
         }
         if work.input.is_empty() {
-            return Ok(());
+            return Ok(BatchEnd::Done);
         }
-        let Some(session) = &mut self.session else { return Ok(()) };
+        let Some(session) = &mut self.session else { return Ok(BatchEnd::Done) };
         let shared = &*self.shared;
         let mut batch = Batch { output: &mut work.output, handled: 0, requests: 0, strays: 0 };
         if batch.output.is_empty() {
@@ -284,16 +299,27 @@ impl<S: Service> Connection<S> {
         }
         let result = batch.handle(&work.input, shared, &self.peer, session);
         let Batch { handled, requests, strays, .. } = batch;
+        let mut end = BatchEnd::Done;
         if requests > 0 {
-            shared.service.end_of_batch(session, &mut work.output);
             shared.counters.count_requests(requests);
+            end = shared.service.end_of_batch(session, &mut work.output);
+        }
+        if end == BatchEnd::AfterOthers {
+            if result == Ok(false) {
+                self.peer.wake();
+            } else {
+                // With a peer that must be closed, or reads nothing, there may be no other turn.
+                shared.service.woken(session, &mut work.output);
+                end = BatchEnd::Done;
+            }
         }
         if handled > 0 {
             work.input.drain(..handled);
             self.frame_began = shared.registry.now();
         }
         self.stalled = result?;
-        self.count_strays(strays)
+        self.count_strays(strays)?;
+        Ok(end)
     }
 
     fn count_strays(&mut self, strays: u32) -> Result<(), CloseReason> {
@@ -436,8 +462,14 @@ impl<S: Service> Future for Connection<S> {
         for _ in 0..ROUNDS {
             let mut work = this.work.take().unwrap_or_default();
             match this.round(&mut work, cx) {
-                Ok((true, _)) => this.work = Some(work),
-                Ok((false, end)) => {
+                Ok(Round::Worked) => this.work = Some(work),
+                Ok(Round::Yields) => {
+                    this.work = Some(work);
+                    // Wakes this task when the runtime has looked for other work, not before.
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                    return Poll::Pending;
+                }
+                Ok(Round::Idle(end)) => {
                     if this.park(work, cx.waker(), end) {
                         return Poll::Pending;
                     }
@@ -483,7 +515,9 @@ mod tests {
 
         fn request(&self, (): &mut (), _: Request<'_>, _: &mut Output) {}
 
-        fn end_of_batch(&self, (): &mut (), _: &mut Output) {}
+        fn end_of_batch(&self, (): &mut (), _: &mut Output) -> BatchEnd {
+            BatchEnd::Done
+        }
 
         fn disconnected(&self, (): ()) {}
     }

@@ -11,7 +11,7 @@ use rocketkube_protocol::{Command, Request};
 use tokio::net::TcpStream;
 
 use crate::connection::{self, Shared};
-use crate::{Call, CallError, Limits, Output, Peer, Service};
+use crate::{BatchEnd, Call, CallError, Limits, Output, Peer, Service};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +134,9 @@ impl<H: Handler> Service for Callbacks<H> {
         self.0.request(request, out);
     }
 
-    fn end_of_batch(&self, (): &mut (), _: &mut Output) {}
+    fn end_of_batch(&self, (): &mut (), _: &mut Output) -> BatchEnd {
+        BatchEnd::Done
+    }
 
     fn disconnected(&self, (): ()) {}
 }

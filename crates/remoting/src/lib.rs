@@ -25,4 +25,4 @@ pub use limits::{AtCapacity, Limits};
 pub use output::Output;
 pub use peer::{Call, CallError, Deferral, Peer, SendError};
 pub use server::{BindError, Server};
-pub use service::Service;
+pub use service::{BatchEnd, Service};

@@ -6,6 +6,16 @@ use rocketkube_protocol::Request;
 
 use crate::{Output, Peer};
 
+/// Whether a batch of requests is done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchEnd {
+    /// All that could be done at once is done.
+    Done,
+    /// [`Service::woken`] is to be called before anything else is read, once the other connections
+    /// that are ready had their turn.
+    AfterOthers,
+}
+
 /// Handles the requests of all connections of a [`Server`](crate::Server).
 ///
 /// All methods run on the task of the connection, so none may block, and a panic takes the
@@ -24,7 +34,7 @@ pub trait Service: Send + Sync + 'static {
 
     /// The last whole frame of one read was handled. What `request` gathered can now be done at
     /// once for all of them.
-    fn end_of_batch(&self, session: &mut Self::Session, out: &mut Output);
+    fn end_of_batch(&self, session: &mut Self::Session, out: &mut Output) -> BatchEnd;
 
     /// Somebody called [`Peer::wake`]: what the session waits for may have come.
     fn woken(&self, _session: &mut Self::Session, _out: &mut Output) {}

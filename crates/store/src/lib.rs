@@ -56,7 +56,7 @@ pub use position::{PhysicalOffset, QueueOffset};
 pub use queue::{Bounds, Queue};
 pub use read::{Extent, Limits, Read, Status};
 pub use retention::{Retained, Retention};
-pub use rocketkube_log::{AppendError, FileRange, Flush};
+pub use rocketkube_log::{AppendError, FileRange, Flush, Ticket};
 pub use rocketkube_protocol::record::RecordError;
 pub use state::StateError;
 pub use store::Store;

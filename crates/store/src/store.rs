@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rocketkube_log::{FileRange, Log};
+use rocketkube_log::{FileRange, Log, Ticket};
 use rocketkube_protocol::names::MAX_QUEUES;
 
 use crate::{
@@ -218,8 +218,19 @@ impl Store {
     /// Appends a batch: on return it has its place and is in the page cache. It may be
     /// acknowledged, and becomes visible, when the log is confirmed up to [`Receipt::end`].
     pub fn append(&self, batch: Batch, now_ms: i64) -> Result<Receipt, StoreError> {
+        self.complete(self.submit(batch, now_ms)?)
+    }
+
+    /// The first half of [`Store::append`], which never waits. Batches that are submitted before one
+    /// of them is completed are written together.
+    pub fn submit(&self, batch: Batch, now_ms: i64) -> Result<Ticket, StoreError> {
         self.check_space()?;
-        let appended = self.log.append(batch, now_ms)?;
+        Ok(self.log.submit(batch, now_ms))
+    }
+
+    /// The second half of [`Store::append`]. Each ticket has to come here.
+    pub fn complete(&self, ticket: Ticket) -> Result<Receipt, StoreError> {
+        let appended = self.log.complete(ticket)?;
         Ok(Receipt::new(appended.batch, appended.start, appended.end))
     }
 

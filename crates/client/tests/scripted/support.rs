@@ -7,7 +7,7 @@ use rocketkube_protocol::body::{BrokerData, QueueData, RouteForm, TopicRouteData
 use rocketkube_protocol::header::{GetRoute, SendMessage, SendReceipt};
 use rocketkube_protocol::message::property;
 use rocketkube_protocol::{Command, Properties, Request, RequestCode, ResponseCode};
-use rocketkube_remoting::{Limits, Output, Peer, Server, Service};
+use rocketkube_remoting::{BatchEnd, Limits, Output, Peer, Server, Service};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,9 @@ impl Service for Scripted {
         }
     }
 
-    fn end_of_batch(&self, _: &mut Arc<Peer>, _: &mut Output) {}
+    fn end_of_batch(&self, _: &mut Arc<Peer>, _: &mut Output) -> BatchEnd {
+        BatchEnd::Done
+    }
 
     fn disconnected(&self, _: Arc<Peer>) {}
 }

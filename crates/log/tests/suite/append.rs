@@ -65,6 +65,33 @@ fn async_confirms_what_is_appended_before_append_returns() {
 }
 
 #[test]
+fn batches_that_are_submitted_before_one_is_completed_share_a_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(options(dir.path()));
+    let tickets = [1, 2, 3].map(|tag| log.submit(Batch::of([item(tag, 100)]), 0));
+    let other = log.submit(Batch::of([]), 0);
+    assert_eq!(log.appended(), log.start() + 4096);
+    let [first, second, third] = tickets;
+    let last = log.complete(third).unwrap();
+    assert_eq!(tags(&log), [1, 2, 3]);
+    // In the order of submission, whoever completes first; what is refused is refused alone.
+    let [first, second] = [first, second].map(|ticket| log.complete(ticket).unwrap());
+    assert_eq!([first.start, second.start], [4096 + FRAME_HEADER, first.start + 100]);
+    assert_eq!([first.end, second.end, log.appended()], [last.end; 3]);
+    assert!(matches!(log.complete(other), Err(AppendError::Empty)));
+}
+
+#[test]
+fn what_was_submitted_before_closing_is_refused_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(options(dir.path()));
+    let ticket = log.submit(Batch::of([item(1, 100)]), 0);
+    log.close().unwrap();
+    assert!(matches!(log.complete(ticket), Err(AppendError::Closed)));
+    assert!(tags(&log).is_empty());
+}
+
+#[test]
 fn batches_that_cannot_be_a_frame_are_refused_and_leave_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(options(dir.path()));

@@ -26,6 +26,38 @@ async fn requests_of_one_write_are_one_batch_and_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn a_batch_that_ends_after_others_goes_on_when_all_that_are_ready_had_their_turn() {
+    let server = start();
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let mut stream = server.connect().await;
+        // The server knows the connection once it has answered there.
+        stream.write_all(&frame(&echo(1, b"here"))).await.unwrap();
+        read_command(&mut stream).await;
+        streams.push(stream);
+    }
+    for stream in &mut streams {
+        // Into the socket's buffer: nobody else runs in between.
+        stream.write_all(&frame(&command(AFTER_OTHERS, 2).body(*b"late"))).await.unwrap();
+    }
+    for stream in &mut streams {
+        assert_eq!(read_command(stream).await.body, b"late");
+    }
+    assert_eq!(*server.service.batches_before.lock(), [10; 5]);
+}
+
+#[tokio::test]
+async fn a_batch_that_ends_after_others_is_answered_before_a_bad_frame_closes_the_connection() {
+    let server = start();
+    let mut stream = server.connect().await;
+    let mut bytes = frame(&command(AFTER_OTHERS, 2).body(*b"late"));
+    bytes.extend_from_slice(&[0xff; 8]);
+    stream.write_all(&bytes).await.unwrap();
+    assert_eq!(read_command(&mut stream).await.body, b"late");
+    assert!(read_to_close(&mut stream).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_request_that_comes_byte_by_byte_is_answered() {
     let server = start();
     let mut stream = server.connect().await;

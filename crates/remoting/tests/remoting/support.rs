@@ -1,5 +1,6 @@
 //! A server whose service echoes, and peers that write whatever they are told to.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rocketkube_protocol::{Command, Request, RequestCode, ResponseCode};
-use rocketkube_remoting::{CloseReason, Counters, Deferral, Limits, Output, Peer, Server, Service};
+use rocketkube_remoting::{
+    BatchEnd, CloseReason, Counters, Deferral, Limits, Output, Peer, Server, Service,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -26,6 +29,8 @@ pub(crate) const PARK_LOOSELY: RequestCode = RequestCode(4);
 pub(crate) const ZEROS: RequestCode = RequestCode(5);
 /// Is answered when the peer ends its side.
 pub(crate) const PARK_TO_THE_END: RequestCode = RequestCode(6);
+/// Is answered when the other connections had their turn.
+pub(crate) const AFTER_OTHERS: RequestCode = RequestCode(7);
 
 pub(crate) struct Parked {
     peer: Arc<Peer>,
@@ -43,6 +48,10 @@ pub(crate) struct Echo {
     pub(crate) woken: AtomicU64,
     pub(crate) half_closed: AtomicU64,
     pub(crate) answers_at_end: Mutex<Vec<u8>>,
+    /// Answers to [`AFTER_OTHERS`], by connection.
+    pub(crate) after_others: Mutex<HashMap<u64, Vec<u8>>>,
+    /// How many batches had ended when each of them was given.
+    pub(crate) batches_before: Mutex<Vec<u64>>,
     pub(crate) file: Option<Arc<File>>,
 }
 
@@ -84,6 +93,10 @@ impl Service for Echo {
                     _deferral: (request.code == PARK).then(|| session.defer()),
                 });
             }
+            AFTER_OTHERS => {
+                let mut answers = self.after_others.lock();
+                answer.write(answers.entry(session.id()).or_default(), |_| (), request.body);
+            }
             PARK_TO_THE_END => answer.write(&mut self.answers_at_end.lock(), |_| (), request.body),
             ZEROS => {
                 let len = usize::try_from(number(&request, "len")).unwrap();
@@ -99,12 +112,18 @@ impl Service for Echo {
         }
     }
 
-    fn end_of_batch(&self, _: &mut Arc<Peer>, _: &mut Output) {
+    fn end_of_batch(&self, session: &mut Arc<Peer>, _: &mut Output) -> BatchEnd {
         self.batches.fetch_add(1, Ordering::Relaxed);
+        let waits = self.after_others.lock().contains_key(&session.id());
+        if waits { BatchEnd::AfterOthers } else { BatchEnd::Done }
     }
 
-    fn woken(&self, _: &mut Arc<Peer>, _: &mut Output) {
+    fn woken(&self, session: &mut Arc<Peer>, out: &mut Output) {
         self.woken.fetch_add(1, Ordering::Relaxed);
+        if let Some(mut answers) = self.after_others.lock().remove(&session.id()) {
+            self.batches_before.lock().push(self.batches.load(Ordering::Relaxed));
+            out.buffer().append(&mut answers);
+        }
     }
 
     fn half_closed(&self, _: &mut Arc<Peer>, out: &mut Output) {
