@@ -6,9 +6,9 @@ import time
 
 CHUNK = 1 << 24
 # What stays free, so that filling does not itself push anything out.
-KEEP_FREE = 1 << 30
-# A host may need minutes for memory it has to find first.
-PATIENCE_SECONDS = 180
+KEEP_FREE = 3 << 30
+# Some hosts take memory back as fast as it is filled.
+PATIENCE_SECONDS = 20
 
 
 def free_bytes():

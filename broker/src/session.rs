@@ -100,6 +100,11 @@ fn held_bytes(group: &ConsumerData) -> usize {
     group.subscription_data_set.iter().map(bytes).sum()
 }
 
+/// Sends, and bytes of their unique ids, for which an answered read keeps room: there is one such per
+/// producer, and what the largest read of each once took must not add up.
+const KEPT_SENDS: usize = 256;
+const KEPT_IDS: usize = 16 << 10;
+
 /// What a producer's connection keeps.
 #[derive(Default)]
 pub(crate) struct Sends {
@@ -133,7 +138,9 @@ impl Sends {
         mut unique_ids: String,
     ) {
         staged.clear();
+        staged.shrink_to(KEPT_SENDS);
         unique_ids.clear();
+        unique_ids.shrink_to(KEPT_IDS);
         *self = Self { batch, staged, unique_ids, last_batch: self.last_batch, submitted: None };
     }
 }

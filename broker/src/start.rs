@@ -89,7 +89,7 @@ pub async fn start(
     metrics::register_broker(&broker, opening.log.damage.len(), &registry);
     topics::create_own(&broker)?;
     // Before anybody can send: a disk that is too full refuses messages from the first one on.
-    make_room(&broker).await;
+    measure(&broker, broker.disk());
     gate.open(Arc::clone(&broker));
     tasks.spawn(tick(Arc::clone(&broker), Arc::clone(&health), stop.clone(), end.clone()));
     tasks.spawn(keep_house(Arc::clone(&broker), end.clone()));
@@ -290,6 +290,12 @@ fn retain(broker: &Broker, volume: &dyn Fn() -> Volume) -> Result<Retained, Stor
     let done = broker.store.retain(now_ms(), volume);
     broker.intake.measured(volume().free, broker.config.segment_size);
     done
+}
+
+/// Decides whether messages are taken, without making room for them.
+fn measure(broker: &Broker, volume: Volume) {
+    broker.store.measure(volume);
+    broker.intake.measured(volume.free, broker.config.segment_size);
 }
 
 #[cfg(test)]

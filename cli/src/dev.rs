@@ -58,12 +58,17 @@ async fn serve(args: &DevArgs, addresses: Addresses) -> Result<()> {
     let stop = shutdown::on_signal()?;
     // The broker says good-bye to the name server, so that one ends later.
     let end = CancellationToken::new();
+    let listener = http::bind(addresses.http).await.context("cannot serve metrics")?;
     let (health, registry) = (Arc::new(Health::default()), Arc::new(Registry::default()));
     let name_server = NameServer::start(name_server(args, addresses), &registry, end.clone()).await;
     let name_server = name_server.map_err(|error| {
         let dir = matches!(error, StartError::Disk(_)).then_some(&*args.data_dir);
         anyhow::Error::from(error).context(failure(dir, "name server"))
     })?;
+    // Before the log is read, which may take long: the probes tell so.
+    let (live, metrics) = (Arc::clone(&health), Arc::clone(&registry));
+    let pages = Pages { health: live, metrics, status: status(&name_server, addresses.broker) };
+    let http = tokio::spawn(http::serve(listener, pages, end.clone()));
     let config = broker(args, addresses);
     let (ready, metrics) = (Arc::clone(&health), Arc::clone(&registry));
     let broker = rocketkube_broker::start(config, ready, metrics, stop.clone()).await;
@@ -71,9 +76,6 @@ async fn serve(args: &DevArgs, addresses: Addresses) -> Result<()> {
         let dir = matches!(error, BrokerError::Open { .. }).then_some(&*args.data_dir);
         anyhow::Error::from(error).context(failure(dir, "broker"))
     })?;
-    let pages = Pages { health, metrics: registry, status: status(&name_server, addresses.broker) };
-    let listener = http::bind(addresses.http).await.context("cannot serve metrics")?;
-    let http = tokio::spawn(http::serve(listener, pages, end.clone()));
     await_registration(&name_server, &stop).await;
     write!(io::stdout(), "{}", Welcome { addresses, data_dir: &args.data_dir })?;
     let stopped = broker.stopped().await;

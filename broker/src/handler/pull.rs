@@ -272,7 +272,7 @@ fn serve_or_park(
 ) -> Result<(), PullError> {
     // A client that parks more than it can have queues is answered with what there is.
     let ending = session.ended || broker.is_stopping();
-    let may_wait = may_wait && !ending && session.has_room();
+    let mut may_wait = may_wait && !ending && session.has_room();
     let warmed = parked.cold.take().is_some();
     loop {
         let pull = &mut parked.pull;
@@ -297,8 +297,10 @@ fn serve_or_park(
             }
         }
         parked.pull.watch(broker, session);
-        // A message that became visible before the watch was noted wakes nobody.
-        if !parked.pull.has_news() {
+        // A broker that began to stop before the watch was noted wakes nobody,
+        may_wait = !broker.is_stopping();
+        // and neither does a message that became visible before.
+        if may_wait && !parked.pull.has_news() {
             let peer = Arc::clone(&session.peer);
             broker.parked.wake_at(peer.id(), parked.deadline_ms, peer);
             session.park(broker, parked);

@@ -1,7 +1,8 @@
 //! `SEND_MESSAGE` (10), `SEND_MESSAGE_V2` (310), `SEND_BATCH_MESSAGE` (320).
 //!
 //! Sends of one read of the socket are staged, encoded, in the session's batch and appended
-//! together: one frame of the log, one write. An OK leaves when the log is confirmed past them.
+//! together: one frame of the log, one write. An OK leaves when the log is confirmed past them, or at
+//! once where the producer asked for that (`WAIT=false`).
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -47,7 +48,7 @@ const REGION: &str = "DefaultRegion";
 #[derive(Debug)]
 pub(crate) struct StagedSend {
     answer: Answer,
-    queue_id: u32,
+    queue: Arc<Queue>,
     /// Its messages, by their place in the batch.
     messages: Range<usize>,
     /// `UNIQ_KEY`, the answer's `transactionId`, in the session's `unique_ids`.
@@ -94,7 +95,7 @@ pub(crate) fn stage(
     sends.unique_ids.push_str(known.unique_id.as_deref().unwrap_or_default());
     sends.staged.push(StagedSend {
         answer: Answer::to(request),
-        queue_id: queue.id(),
+        queue: Arc::clone(queue),
         messages: first..sends.batch.messages(),
         unique_id: unique_id..sends.unique_ids.len(),
         wait: known.wait,
@@ -185,16 +186,20 @@ fn stage_batch(
     }
     let messages = batch::Batch::parse(body)?;
     let before = session.sends().batch.checkpoint();
-    let mut result = messages.iter().try_for_each(|message| {
+    let result = messages.iter().try_for_each(|message| {
         let known = check_properties(message.properties)?;
         if known.transaction {
             return Err(illegal("a transactional message cannot be in a batch"));
         }
-        push(broker, session, queue, header, &known, message.flag, message.body)
+        push(broker, session, queue, header, &known, message.flag, message.body)?;
+        // Looked at after each: small messages grow several times when they become records.
+        if session.sends().batch.len() > FRAME_MAX {
+            return Err(illegal(
+                "its records are longer than 4 MiB together; send fewer at a time",
+            ));
+        }
+        Ok(())
     });
-    if result.is_ok() && session.sends().batch.len() > FRAME_MAX {
-        result = Err(illegal("its records are longer than 4 MiB together; send fewer at a time"));
-    }
     if result.is_err() {
         session.sends().batch.roll_back(before);
     }
@@ -379,14 +384,14 @@ impl StagedSend {
     ) {
         let Some(Some(first)) = placed.first() else {
             // The topic was deleted between the check and the append.
-            let topic = String::from("of this message");
+            let topic = self.queue.topic().to_owned();
             self.answer.refuse(buffer, &SendError::NoSuchTopic { topic });
             return;
         };
         let ids = OffsetIds { broker, placed };
         let fields = |fields: &mut ExtWriter<'_>| {
             fields.field("msgId", &ids);
-            fields.field("queueId", self.queue_id);
+            fields.field("queueId", self.queue.id());
             fields.field("queueOffset", first.queue_offset.wire());
             fields.field("transactionId", unique_id);
             fields.field("MSG_REGION", REGION);

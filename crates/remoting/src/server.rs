@@ -96,6 +96,7 @@ impl<S: Service> Server<S> {
 
     async fn accept_all(&self, listener: TcpListener) {
         let mut pace = Pace::new(self.shared.limits.accepts_per_second);
+        let mut failing = false;
         loop {
             let next = async {
                 pace.wait().await;
@@ -108,9 +109,16 @@ impl<S: Service> Server<S> {
                 next = next => next,
             };
             match accepted {
-                Ok((stream, remote)) => self.open(stream, remote, permit),
+                Ok((stream, remote)) => {
+                    failing = false;
+                    self.open(stream, remote, permit);
+                }
                 Err(error) => {
-                    warn!(%error, "accept failed");
+                    // Said once, not twenty times a second.
+                    if !failing {
+                        warn!(%error, "accept failed, trying again until it works");
+                    }
+                    failing = true;
                     time::sleep(ACCEPT_BACKOFF).await;
                 }
             }

@@ -23,22 +23,17 @@ mod connections;
 
 use connections::Limits;
 
-/// What a process says of itself. Live, but neither started nor ready, at first.
+/// What a process says of itself: neither started nor ready at first.
 #[derive(Debug)]
 pub struct Health {
     started: AtomicBool,
-    wedged: AtomicBool,
     /// Why a request sent now would fail; `None` if it would not.
     unready: Mutex<Option<Cow<'static, str>>>,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self {
-            started: AtomicBool::new(false),
-            wedged: AtomicBool::new(false),
-            unready: Mutex::new(Some("starting".into())),
-        }
+        Self { started: AtomicBool::new(false), unready: Mutex::new(Some("starting".into())) }
     }
 }
 
@@ -58,24 +53,12 @@ impl Health {
         *self.unready.lock() = Some(reason.into());
     }
 
-    /// The process cannot go on and should be started again.
-    pub fn set_wedged(&self) {
-        self.wedged.store(true, Ordering::Release);
-    }
-
-    fn is_live(&self) -> bool {
-        !self.wedged.load(Ordering::Acquire)
-    }
-
     fn is_started(&self) -> bool {
         self.started.load(Ordering::Acquire)
     }
 
     /// Why a request sent now would fail, if it would.
     pub fn unready(&self) -> Option<Cow<'static, str>> {
-        if !self.is_live() {
-            return Some("wedged".into());
-        }
         self.unready.lock().clone()
     }
 }
@@ -109,7 +92,8 @@ pub async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationTo
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/startz", get(|pages| probe(pages, Health::is_started)))
-        .route("/livez", get(|pages| probe(pages, Health::is_live)))
+        // A process that cannot go on ends: whoever answers is alive.
+        .route("/livez", get(|pages| probe(pages, |_| true)))
         .route("/readyz", get(readiness))
         .route("/statusz", get(status))
         .with_state(pages);
@@ -180,8 +164,6 @@ mod tests {
         health.set_unready("disk is full");
         let answer = ask(addr, "GET /readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("\r\n\r\ndisk is full\n"));
-        health.set_wedged();
-        assert!(ask(addr, "GET /livez").await.starts_with("HTTP/1.1 503"));
         shutdown.cancel();
     }
 

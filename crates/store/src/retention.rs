@@ -64,11 +64,20 @@ impl Store {
             done.forced += usize::from(!expired);
             done.used_percent = used_percent();
         }
-        let full = if done.used_percent >= policy.refuse_percent { done.used_percent } else { 0 };
-        self.full_percent.store(full, Ordering::Relaxed);
+        self.judge(done.used_percent);
         // After deleting, which may have made the room that was missing.
         self.keeper.catch_up(&self.log)?;
         Ok(done)
+    }
+
+    /// Decides whether messages are taken, and deletes nothing.
+    pub fn measure(&self, volume: Volume) {
+        self.judge(volume.with_free(self.log.set_aside()).used_percent());
+    }
+
+    fn judge(&self, used_percent: u8) {
+        let is_full = used_percent >= self.retention.refuse_percent;
+        self.full_percent.store(if is_full { used_percent } else { 0 }, Ordering::Relaxed);
     }
 
     /// Makes `new_start`, the end of an indexed segment, the start of the log.

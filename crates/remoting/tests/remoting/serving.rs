@@ -47,6 +47,25 @@ async fn a_batch_that_ends_after_others_goes_on_when_all_that_are_ready_had_thei
 }
 
 #[tokio::test]
+async fn a_batch_that_ends_after_others_is_answered_though_the_peer_ended_or_the_server_stops() {
+    let server = start();
+    let request = frame(&command(AFTER_OTHERS, 2).body(*b"late"));
+    let mut ended = server.connect().await;
+    ended.write_all(&request).await.unwrap();
+    ended.shutdown().await.unwrap();
+    assert_eq!(read_command(&mut ended).await.body, b"late");
+    assert!(read_to_close(&mut ended).await.is_empty());
+
+    let mut other = server.connect().await;
+    other.write_all(&frame(&echo(1, b"here"))).await.unwrap();
+    read_command(&mut other).await;
+    other.write_all(&request).await.unwrap();
+    server.shutdown.cancel();
+    assert_eq!(read_command(&mut other).await.body, b"late");
+    assert!(read_to_close(&mut other).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_batch_that_ends_after_others_is_answered_before_a_bad_frame_closes_the_connection() {
     let server = start();
     let mut stream = server.connect().await;
