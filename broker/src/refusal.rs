@@ -254,9 +254,9 @@ fn store_code(error: &StoreError) -> ResponseCode {
         StoreError::Append(AppendError::TooLarge { .. }) => ResponseCode::MESSAGE_ILLEGAL,
         StoreError::Append(AppendError::Empty | AppendError::Malformed { .. })
         | StoreError::File(_) => ResponseCode::SYSTEM_ERROR,
-        StoreError::TopicExists { .. } | StoreError::TooManyQueues { .. } => {
-            ResponseCode::INVALID_PARAMETER
-        }
+        StoreError::TopicExists { .. }
+        | StoreError::TooManyQueues { .. }
+        | StoreError::TooManyQueuesInAll { .. } => ResponseCode::INVALID_PARAMETER,
         StoreError::NoSuchTopic { .. } => ResponseCode::TOPIC_NOT_EXIST,
         StoreError::NoSuchGroup { .. } => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
     }

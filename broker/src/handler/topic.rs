@@ -56,14 +56,22 @@ fn filter_type(name: &str) -> Result<FilterType, AdminError> {
 /// `UPDATE_AND_CREATE_TOPIC_LIST` (18): all of them, or none.
 pub(crate) fn update_list(broker: &Broker, request: &Request<'_>) -> Result<Reply, AdminError> {
     let list: TopicConfigList = decode(request.body, "list of topics")?;
+    let mut queues = 0;
     for config in &list.topic_config_list {
-        checked(broker, config)?;
+        queues += new_queues(broker, &config.topic_name, &checked(broker, config)?);
     }
+    broker.store.check_queues(queues)?;
     let mut after = 0;
     for config in &list.topic_config_list {
         after = after.max(put(broker, config)?);
     }
     Ok(Reply::after(after))
+}
+
+/// How many queues a topic would get that it does not have.
+fn new_queues(broker: &Broker, topic: &str, config: &TopicConfig) -> usize {
+    let queues = config.read_queues.max(config.write_queues) as usize;
+    queues.saturating_sub(broker.store.topic(topic).map_or(0, |topic| topic.queues().len()))
 }
 
 fn put(broker: &Broker, config: &WireConfig) -> Result<u64, AdminError> {

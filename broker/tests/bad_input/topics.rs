@@ -133,6 +133,28 @@ fn topics_of_impossible_shape_are_not_created() -> Result<()> {
 }
 
 #[test]
+fn a_list_of_topics_with_too_many_queues_makes_none_of_them() -> Result<()> {
+    let pair = Pair::start()?;
+    let topics: Vec<String> = (0..40)
+        .map(|n| {
+            format!(
+                r#"{{"topicName":"wide-{n}","readQueueNums":65536,"writeQueueNums":65536,"perm":6}}"#
+            )
+        })
+        .collect();
+    let body = format!(r#"{{"topicConfigList":[{}]}}"#, topics.join(","));
+    let list = Ask::new(RequestCode::UPDATE_AND_CREATE_TOPIC_LIST, &[]).body(body);
+    let first = Ask::new(RequestCode::GET_TOPIC_CONFIG, &[("topic", "wide-0")]);
+    run(
+        &pair,
+        &[
+            row(75, "2.6 million queues", list, INVALID),
+            row(75, "the first of them is not there", first, &[ResponseCode::TOPIC_NOT_EXIST]),
+        ],
+    )
+}
+
+#[test]
 fn topics_of_the_system_are_not_deleted() -> Result<()> {
     let pair = Pair::start()?;
     let delete = |topic| Ask::new(RequestCode::DELETE_TOPIC_IN_BROKER, &[("topic", topic)]);

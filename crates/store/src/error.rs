@@ -22,6 +22,12 @@ pub enum StoreError {
     NoSuchGroup { name: String },
     #[error("topic {name} with {queues} queues is over the limit of {max} queues")]
     TooManyQueues { name: String, queues: u32, max: u32 },
+    /// Of all topics together: each queue is memory, also after the next start.
+    #[error(
+        "{asked} more queues on top of {existing} are over the limit of {max} queues in all \
+         topics; ask for fewer or delete topics"
+    )]
+    TooManyQueuesInAll { asked: usize, existing: usize, max: usize },
     /// Flushing or trimming the log failed.
     #[error("log failed")]
     Log(#[from] LogError),

@@ -91,7 +91,8 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
     }
     tables.confirm(log.confirmed());
     let opening = Opening { resumed_at: resume, segment_size, log: recovery };
-    Ok((Store::new(tables, log, keeper, thread, options.retention), opening))
+    let limits = (options.retention, options.max_queues);
+    Ok((Store::new(tables, log, keeper, thread, limits), opening))
 }
 
 /// Segments that retention did not delete are gone. They are treated as trimmed, so that consumers

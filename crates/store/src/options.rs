@@ -14,6 +14,9 @@ pub struct Options {
     pub segment_size: u64,
     pub flush: Flush,
     pub retention: Retention,
+    /// Most queues of all topics together, each about 200 bytes of memory. Not of what is there
+    /// already: a store that has more opens, and makes no more.
+    pub max_queues: usize,
     /// The broker's advertised address: part of every record, and of offset message ids.
     pub store_host: SocketAddr,
     /// Called with the log's confirmed position when it moved. Must be quick.
@@ -27,6 +30,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// More than 100,000 topics of 8 queues need; 400 MB.
+    pub const DEFAULT_MAX_QUEUES: usize = 2_000_000;
+
     /// The defaults: 256 MiB segments, asynchronous flush, 72 h, callbacks that do nothing.
     pub fn new(dir: impl Into<PathBuf>, store_host: SocketAddr) -> Self {
         Self {
@@ -34,6 +40,7 @@ impl Options {
             segment_size: rocketkube_log::Options::DEFAULT_SEGMENT_SIZE,
             flush: Flush::Async,
             retention: Retention::default(),
+            max_queues: Self::DEFAULT_MAX_QUEUES,
             store_host,
             on_confirmed: Box::new(|_| {}),
             on_failure: Box::new(|_| {}),
@@ -50,6 +57,7 @@ impl fmt::Debug for Options {
             .field("segment_size", &self.segment_size)
             .field("flush", &self.flush)
             .field("retention", &self.retention)
+            .field("max_queues", &self.max_queues)
             .field("store_host", &self.store_host)
             .finish_non_exhaustive()
     }

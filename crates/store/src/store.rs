@@ -45,6 +45,8 @@ pub struct Store {
     pub(crate) keeper: Arc<Keeper>,
     keeper_thread: Mutex<KeeperThread>,
     pub(crate) retention: Retention,
+    /// See [`Options::max_queues`].
+    max_queues: usize,
     /// How full the disk was when messages began to be refused; 0 while they are taken.
     pub(crate) full_percent: AtomicU8,
 }
@@ -63,7 +65,7 @@ impl Store {
         log: Arc<Log<Dispatcher>>,
         keeper: Arc<Keeper>,
         thread: KeeperThread,
-        retention: Retention,
+        (retention, max_queues): (Retention, usize),
     ) -> Self {
         opening::announce(&thread, &log);
         Self {
@@ -74,6 +76,7 @@ impl Store {
             keeper,
             keeper_thread: Mutex::new(thread),
             retention,
+            max_queues,
             full_percent: AtomicU8::new(0),
         }
     }
@@ -135,8 +138,18 @@ impl Store {
             let name = name.to_owned();
             return Err(StoreError::TooManyQueues { name, queues, max: MAX_QUEUES });
         }
+        self.check_queues((queues as usize).saturating_sub(existing))?;
         let queues = queues.max(u32::try_from(existing).unwrap_or(MAX_QUEUES));
         self.append_state(&State::Topic(record_of(name, config, id, queues)), now_ms)
+    }
+
+    /// Whether so many more queues may be made.
+    pub fn check_queues(&self, asked: usize) -> Result<(), StoreError> {
+        let (existing, max) = (self.tables.topics.queues(), self.max_queues);
+        if asked > 0 && existing.saturating_add(asked) > max {
+            return Err(StoreError::TooManyQueuesInAll { asked, existing, max });
+        }
+        Ok(())
     }
 
     /// Deletes a topic and the offsets that groups committed in it; its messages stay in the log

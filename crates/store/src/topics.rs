@@ -132,7 +132,27 @@ fn config_of(record: &TopicRecord) -> TopicConfig {
 #[derive(Debug)]
 pub(crate) struct Topics {
     shore: Arc<Shore>,
-    table: RwLock<HashMap<Arc<str>, Arc<Topic>, FixedState>>,
+    table: RwLock<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    topics: HashMap<Arc<str>, Arc<Topic>, FixedState>,
+    /// Of all these topics.
+    queues: usize,
+}
+
+impl Table {
+    fn insert(&mut self, topic: Arc<Topic>) {
+        self.queues += topic.queues.len();
+        let before = self.topics.insert(Arc::clone(&topic.name), topic);
+        self.queues -= before.map_or(0, |topic| topic.queues.len());
+    }
+
+    fn remove(&mut self, name: &str) {
+        let before = self.topics.remove(name);
+        self.queues -= before.map_or(0, |topic| topic.queues.len());
+    }
 }
 
 impl Topics {
@@ -142,12 +162,17 @@ impl Topics {
 
     /// Any topic, also one known from messages only.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
-        self.table.read().get(name).map(Arc::clone)
+        self.table.read().topics.get(name).map(Arc::clone)
+    }
+
+    /// Queues of all topics together.
+    pub(crate) fn queues(&self) -> usize {
+        self.table.read().queues
     }
 
     /// All topics, sorted by name.
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
-        let mut all: Vec<_> = self.table.read().values().map(Arc::clone).collect();
+        let mut all: Vec<_> = self.table.read().topics.values().map(Arc::clone).collect();
         all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         all
     }
@@ -155,13 +180,13 @@ impl Topics {
     /// Applies a record that lies at `position`.
     pub(crate) fn apply(&self, record: &TopicRecord, position: u64) {
         let mut table = self.table.write();
-        let current = table.get(record.name.as_str());
+        let current = table.topics.get(record.name.as_str());
         if record.deleted {
             // Replay may meet the deletion of an incarnation before the present one.
             if let Some(topic) = current.filter(|topic| topic.id <= record.id || topic.provisional)
             {
                 topic.queues.iter().for_each(|queue| queue.close());
-                table.remove(record.name.as_str());
+                table.remove(&record.name);
             }
             return;
         }
@@ -176,8 +201,7 @@ impl Topics {
             }
             None => None,
         };
-        let topic = self.build(record, id, position, kept.as_deref());
-        table.insert(Arc::clone(&topic.name), Arc::new(topic));
+        table.insert(Arc::new(self.build(record, id, position, kept.as_deref())));
     }
 
     fn build(&self, record: &TopicRecord, id: u64, position: u64, kept: Option<&Topic>) -> Topic {
@@ -201,21 +225,21 @@ impl Topics {
             return None;
         }
         let mut table = self.table.write();
-        let current = table.get(name);
+        let current = table.topics.get(name);
         if let Some(topic) = current.filter(|topic| !topic.provisional) {
             return Some(Arc::clone(topic));
         }
         let name = current.map_or_else(|| Arc::from(name), |topic| Arc::clone(&topic.name));
         let queues = self.extend(&name, current.map_or(&[], |topic| &topic.queues), queue + 1);
         let topic = Arc::new(Topic {
-            name: Arc::clone(&name),
+            name,
             id: current.map_or(position, |topic| topic.id),
             config: TopicConfig::with_queues(0),
             queues,
             position,
             provisional: true,
         });
-        table.insert(name, Arc::clone(&topic));
+        table.insert(Arc::clone(&topic));
         Some(topic)
     }
 }
@@ -294,6 +318,25 @@ mod tests {
         let early = topics.provisional("t", 0, 5000).unwrap();
         topics.apply(&record(0, 1), 9000);
         assert!(early.queue(0).unwrap().is_closed());
+    }
+
+    #[test]
+    fn queues_are_counted_through_every_change() {
+        let topics = topics();
+        let steps: [(&dyn Fn(), usize); 7] = [
+            (&|| drop(topics.provisional("t", 3, 50)), 4),
+            (&|| topics.apply(&record(0, 2), 100), 2),
+            (&|| topics.apply(&record(100, 5), 200), 5),
+            (&|| topics.apply(&record(100, 1), 300), 5),
+            (&|| topics.apply(&record(0, 3), 400), 3),
+            (&|| topics.apply(&deletion(100), 200), 3),
+            (&|| topics.apply(&deletion(400), 500), 0),
+        ];
+        for (number, (step, expected)) in steps.iter().enumerate() {
+            step();
+            let held: usize = topics.all().iter().map(|topic| topic.queues().len()).sum();
+            assert_eq!((topics.queues(), held), (*expected, *expected), "step {number}");
+        }
     }
 
     #[test]

@@ -168,6 +168,33 @@ fn a_topic_is_created_once_and_changed_only_if_it_exists() {
 }
 
 #[test]
+fn queues_are_bounded_over_all_topics_but_those_there_are_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let open_for = |max_queues| open_with(Options { max_queues, ..options(dir.path()) }).0;
+    let with = TopicConfig::with_queues;
+    let store = open_for(10);
+    store.create_topic("t", &with(6), 1).unwrap();
+    let refused = store.create_topic("u", &with(5), 1).unwrap_err();
+    let operands = StoreError::TooManyQueuesInAll { asked: 5, existing: 6, max: 10 };
+    assert_eq!(refused.to_string(), operands.to_string());
+    assert!(store.topic("u").is_none());
+    store.create_topic("u", &with(3), 1).unwrap();
+    let refused = store.update_topic("u", &with(5), 1).unwrap_err();
+    assert!(matches!(refused, StoreError::TooManyQueuesInAll { asked: 2, existing: 9, max: 10 }));
+    store.update_topic("u", &with(4), 1).unwrap();
+    drop(store);
+
+    let store = open_for(4);
+    assert_eq!(store.topics().iter().map(|topic| topic.queues().len()).sum::<usize>(), 10);
+    store.update_topic("t", &with(2), 2).unwrap();
+    store.create_topic("v", &with(1), 2).unwrap_err();
+    for name in ["t", "u"] {
+        store.delete_topic(name, 2).unwrap();
+    }
+    store.create_topic("v", &with(4), 2).unwrap();
+}
+
+#[test]
 fn what_is_so_already_is_still_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
