@@ -12,6 +12,10 @@ use rocketkube_protocol::{
 /// Stamped on a message whose topic was deleted before it reached the tail: never indexed.
 pub(crate) const NOWHERE: u64 = u64::MAX;
 
+/// Words of `KEYS` by which a message can be found; it is not found by those behind them. Each is 16
+/// bytes of memory until its segment has an index file, and a property has room for 16,000.
+pub(crate) const MAX_KEYS: usize = 64;
+
 /// The caller's share of a message; the rest is known at the tail of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageParts<'a> {
@@ -106,10 +110,11 @@ impl<'a> Indexed<'a> {
         Self::default().add(properties.iter())
     }
 
-    /// Everything the message can be found by: its unique key and each word of its keys.
+    /// Everything the message can be found by: its unique key and the first [`MAX_KEYS`] words of
+    /// its keys.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let words = self.keys.split(' ').filter(|word| !word.is_empty());
-        self.unique_key.into_iter().chain(words)
+        self.unique_key.into_iter().chain(words.take(MAX_KEYS))
     }
 
     pub(crate) fn unique_key(&self) -> Option<&'a str> {
@@ -156,6 +161,14 @@ mod tests {
             Indexed::of(Properties("UNIQ_KEY\u{1}0A\u{2}KEYS\u{1} a  b\u{2}TAGS\u{1}TagA"));
         assert_eq!(indexed.keys().collect::<Vec<_>>(), ["0A", "a", "b"]);
         assert_eq!((indexed.tag, indexed.unique_key()), (2_598_919, Some("0A")));
+    }
+
+    #[test]
+    fn a_message_is_found_by_so_many_keys_and_no_more() {
+        let keys: Vec<_> = (0..16_000).map(|n| n.to_string()).collect();
+        let properties = format!("KEYS\u{1}{}\u{2}UNIQ_KEY\u{1}0A\u{2}", keys.join("  "));
+        let found: Vec<_> = Indexed::of(Properties(&properties)).keys().collect();
+        assert_eq!((found.len(), found[0], found[MAX_KEYS]), (1 + MAX_KEYS, "0A", "63"));
     }
 
     #[test]

@@ -7,7 +7,8 @@ mod common;
 use common::{bodies, open, open_with, options, parts, queue, read, send, topic};
 use rocketkube_log::{Fault, Faults};
 use rocketkube_store::{
-    Batch, Flush, Limits, Options, QueueOffset, Retention, Status, StoreError, TopicConfig,
+    Batch, Flush, KeyQuery, Limits, Options, QueueOffset, Retention, Status, StoreError,
+    TopicConfig,
 };
 
 #[test]
@@ -110,6 +111,26 @@ fn a_batch_rolled_back_leaves_what_was_before() {
     batch.roll_back(checkpoint);
     assert_eq!(store.append(batch, 1).unwrap().placed.len(), 1);
     assert_eq!(bodies(&store, &queue, 0), [(0, b"kept".to_vec())]);
+}
+
+#[test]
+fn the_words_of_keys_that_find_a_message_are_the_same_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let held = topic(&store, "t", 1);
+    let keys: Vec<_> = (0..100).map(|n| format!("k{n}")).collect();
+    send(&store, &held, b"x", &format!("KEYS\u{1}{}\u{2}", keys.join(" ")), 1);
+    for _ in 0..2 {
+        let finds = |key: &String| {
+            let stored = 0..=i64::MAX;
+            let query = KeyQuery { topic: "t", key, unique_only: false, stored, max_messages: 9 };
+            store.find_by_key(&query).unwrap().messages == 1
+        };
+        let found: Vec<_> = keys.iter().filter(|key| finds(key)).collect();
+        assert_eq!(found, keys[..64].iter().collect::<Vec<_>>());
+        drop(store);
+        store = open(dir.path());
+    }
 }
 
 #[test]
