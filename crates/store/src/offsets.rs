@@ -158,8 +158,9 @@ impl Offsets {
         let mut shard = self.shard(group).lock();
         let slots = shard.group(group).topic(topic);
         let slot = slots.slot(queue);
-        let known = slot.pending.or(slot.logged.map(|(offset, _)| offset));
-        if known == Some(offset.0) {
+        // One that is pending already may be of a record that could not be written.
+        let logged = slot.logged.map(|(offset, _)| offset);
+        if slot.pending.is_none() && logged == Some(offset.0) {
             return;
         }
         slot.pending = Some(offset.0);
@@ -188,9 +189,9 @@ impl Offsets {
         records.done
     }
 
-    /// The records could not be appended: their commits wait for the next attempt.
-    pub(crate) fn put_back(&self, records: &[OffsetsRecord]) {
-        for commits in records.iter().flat_map(|record| &record.commits) {
+    /// The record could not be appended: its commits wait for the next attempt.
+    pub(crate) fn put_back(&self, record: &OffsetsRecord) {
+        for commits in &record.commits {
             let mut shard = self.shard(&commits.group).lock();
             shard.dirty = true;
             let group = shard.group(&commits.group);
@@ -400,7 +401,16 @@ mod tests {
         let offsets = Offsets::default();
         offsets.commit("g", "t", 0, QueueOffset(5));
         let records = offsets.take_pending();
-        offsets.put_back(&records);
+        offsets.put_back(&records[0]);
+        assert_eq!(flush(&offsets, 100), 1);
+    }
+
+    #[test]
+    fn a_commit_made_again_before_it_is_in_the_log_is_written() {
+        let offsets = Offsets::default();
+        offsets.commit("g", "t", 0, QueueOffset(5));
+        assert_eq!(offsets.take_pending().len(), 1);
+        offsets.commit("g", "t", 0, QueueOffset(5));
         assert_eq!(flush(&offsets, 100), 1);
     }
 

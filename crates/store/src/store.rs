@@ -372,14 +372,17 @@ impl Store {
     fn write_commits(&self, flushed_ms: &mut i64, now_ms: i64) -> Result<u64, StoreError> {
         *flushed_ms = now_ms;
         let mut end = self.log.appended();
-        for record in self.tables.offsets.take_pending() {
+        let offsets = &self.tables.offsets;
+        let mut records = offsets.take_pending().into_iter();
+        while let Some(record) = records.next() {
             let state = State::Offsets(record);
             match self.append_state(&state, now_ms) {
                 Ok(appended) => end = appended,
                 Err(error) => {
                     if let State::Offsets(record) = state {
-                        self.tables.offsets.put_back(&[record]);
+                        offsets.put_back(&record);
                     }
+                    records.for_each(|record| offsets.put_back(&record));
                     return Err(error);
                 }
             }

@@ -308,6 +308,41 @@ fn commits_survive_a_kill_once_they_were_flushed() {
     assert_eq!(open(dir.path()).committed("h", "t", 0), None);
 }
 
+/// Of three records the second meets a full disk.
+#[test]
+fn commits_that_a_full_disk_stopped_are_written_once_there_is_room() {
+    const GROUPS: u32 = 50;
+    const QUEUES: u32 = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::plan([Fault::Preallocation { first: 1, count: u64::MAX }]);
+    let segment_size = 3 * common::SMALL_SEGMENT / 2;
+    let (store, _) =
+        open_with(Options { segment_size, faults: faults.clone(), ..options(dir.path()) });
+    topic(&store, "t", QUEUES);
+    let group = |n: u32| format!("g{n}");
+    for n in 0..GROUPS {
+        for queue in 0..QUEUES {
+            store.commit(&group(n), "t", queue, QueueOffset(5));
+        }
+    }
+    let commit_again = || store.commit_now(&group(7), "t", 7, QueueOffset(5), 1_000);
+    let begun = store.end();
+    let refused = commit_again().unwrap_err();
+    assert!(matches!(refused, StoreError::Append(AppendError::NoSpace { .. })), "{refused}");
+    let written = store.end().0 - begun.0;
+    assert!((1..common::SMALL_SEGMENT).contains(&written), "{written} bytes, not one record");
+
+    faults.clear();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while commit_again().is_err() {
+        assert!(Instant::now() < deadline, "the disk stays full");
+        std::thread::yield_now();
+    }
+    drop(store);
+    let store = open_with(Options { segment_size, ..options(dir.path()) }).0;
+    assert_eq!(store.committed_in("t").len(), (GROUPS * QUEUES) as usize);
+}
+
 fn short_retention(dir: &Path) -> Options {
     let retention = Retention { age: Duration::from_secs(1), ..Retention::default() };
     Options { retention, ..options(dir) }
