@@ -8,8 +8,8 @@
 //! No network, no async runtime, no wall clock: callers pass the time. Who may do what, and which
 //! names are allowed, is decided above.
 //!
-//! Lock order: admin, commits, the keeper, then the log's tail, then a table, a queue's entries, the recent
-//! keys, the index files, arrivals.
+//! Lock order: the keeper's work, admin, the log's tail, the log's queue, then a table, a queue's
+//! entries, the recent keys, the index files, arrivals.
 #![forbid(unsafe_code)]
 
 mod arrivals;

@@ -223,6 +223,16 @@ impl Offsets {
         }
     }
 
+    /// Takes away what one group committed in one topic.
+    pub(crate) fn forget(&self, group: &str, topic: &str) {
+        let mut shard = self.shard(group).lock();
+        let Some(slots) = shard.groups.get_mut(group) else { return };
+        slots.topics.remove(topic);
+        if slots.topics.is_empty() {
+            shard.groups.remove(group);
+        }
+    }
+
     pub(crate) fn remove_topic(&self, topic: &str) {
         for shard in &self.shards {
             shard.lock().groups.retain(|_, slots| {
@@ -448,6 +458,9 @@ mod tests {
         }
         offsets.remove_topic("t");
         assert_eq!(offsets.list(|_, topic| topic == "t"), []);
+        offsets.commit("b", "t", 0, QueueOffset(7));
+        offsets.forget("b", "t");
+        assert_eq!(offsets.list(|group, _| group == "b").len(), 1);
         assert_eq!(offsets.list(|group, _| group == "a").len(), 1);
         offsets.remove_group("a");
         assert_eq!(offsets.list(|_, _| true).len(), 1);

@@ -5,7 +5,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU8},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU8, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -26,7 +29,7 @@ use crate::{
     queue::Queue,
     read::{Extent, Limits, Read},
     retention::Retention,
-    state::{GroupRecord, State, TopicRecord},
+    state::{GroupRecord, OffsetsRecord, State, TopicRecord},
     tables::Tables,
     topics::{Topic, TopicConfig, record_of},
 };
@@ -37,11 +40,11 @@ use crate::{
 pub struct Store {
     pub(crate) tables: Arc<Tables>,
     pub(crate) log: Arc<Log<Dispatcher>>,
-    /// Taken by whoever changes topics or groups, so that what was decided from their
-    /// state is still true when the record is appended. Order: before any other lock.
+    /// Taken by whoever changes topics or groups or writes commits, so that what was decided from
+    /// their state is still true when the record is appended. Order: before any other lock.
     pub(crate) admin: Mutex<()>,
-    /// Time of the last flush of commits; held while they are appended, which keeps their order.
-    commits_flushed_ms: Mutex<i64>,
+    /// Time of the last flush of commits.
+    commits_flushed_ms: AtomicI64,
     pub(crate) keeper: Arc<Keeper>,
     keeper_thread: Mutex<KeeperThread>,
     pub(crate) retention: Retention,
@@ -72,7 +75,7 @@ impl Store {
             tables,
             log,
             admin: Mutex::new(()),
-            commits_flushed_ms: Mutex::new(0),
+            commits_flushed_ms: AtomicI64::new(0),
             keeper,
             keeper_thread: Mutex::new(thread),
             retention,
@@ -354,26 +357,28 @@ impl Store {
         now_ms: i64,
     ) -> Result<u64, StoreError> {
         self.commit(group, topic, queue, offset);
-        self.write_commits(&mut self.commits_flushed_ms.lock(), now_ms)
+        self.write_commits(now_ms)
     }
 
     /// Writes commits to the log if the last time is 100 ms ago; call it at least that often.
     /// Gives the position to wait for, which matters at hand-over only.
     pub fn flush_commits(&self, now_ms: i64) -> Result<u64, StoreError> {
-        let mut flushed_ms = self.commits_flushed_ms.lock();
-        let waited = now_ms.saturating_sub(*flushed_ms);
+        let waited = now_ms.saturating_sub(self.commits_flushed_ms.load(Ordering::Relaxed));
         // A clock that was set back must not stop commits.
         if (0..COMMIT_INTERVAL_MS).contains(&waited) {
             return Ok(0);
         }
-        self.write_commits(&mut flushed_ms, now_ms)
+        self.write_commits(now_ms)
     }
 
-    fn write_commits(&self, flushed_ms: &mut i64, now_ms: i64) -> Result<u64, StoreError> {
-        *flushed_ms = now_ms;
+    /// Writes pending commits, in the order in which they are taken. No topic comes or goes
+    /// meanwhile: a commit behind the deletion of its topic would be there for the next one.
+    fn write_commits(&self, now_ms: i64) -> Result<u64, StoreError> {
+        let _admin = self.admin.lock();
+        self.commits_flushed_ms.store(now_ms, Ordering::Relaxed);
         let mut end = self.log.appended();
         let offsets = &self.tables.offsets;
-        let mut records = offsets.take_pending().into_iter();
+        let mut records = self.take_commits().into_iter();
         while let Some(record) = records.next() {
             let state = State::Offsets(record);
             match self.append_state(&state, now_ms) {
@@ -388,6 +393,23 @@ impl Store {
             }
         }
         Ok(end)
+    }
+
+    /// Takes pending commits, and forgets those whose topic was deleted after the caller had found
+    /// it.
+    fn take_commits(&self) -> Vec<OffsetsRecord> {
+        let mut records = self.tables.offsets.take_pending();
+        for record in &mut records {
+            record.commits.retain(|commits| {
+                let has_topic = self.topic(&commits.topic).is_some();
+                if !has_topic {
+                    self.tables.offsets.forget(&commits.group, &commits.topic);
+                }
+                has_topic
+            });
+        }
+        records.retain(|record| !record.commits.is_empty());
+        records
     }
 
     /// All offsets that a group committed, sorted.
@@ -426,7 +448,7 @@ impl Store {
     /// Writes pending commits and a snapshot, flushes and stops. The store refuses writes from
     /// then on. Dropping a store without closing it is like a kill: nothing acknowledged is lost.
     pub fn close(&self, now_ms: i64) -> Result<(), StoreError> {
-        self.write_commits(&mut self.commits_flushed_ms.lock(), now_ms)?;
+        self.write_commits(now_ms)?;
         self.keeper_thread.lock().stop();
         let kept = self.keeper.final_snapshot(&self.log);
         self.log.close()?;

@@ -308,6 +308,26 @@ fn commits_survive_a_kill_once_they_were_flushed() {
     assert_eq!(open(dir.path()).committed("h", "t", 0), None);
 }
 
+/// Whoever commits looks the topic up before, and it can be deleted in between.
+#[test]
+fn a_commit_that_comes_after_its_topic_was_deleted_does_not_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    topic(&store, "t", 1);
+    topic(&store, "u", 1);
+    store.delete_topic("t", 1).unwrap();
+    store.commit("g", "t", 0, QueueOffset(5));
+    store.commit("g", "u", 0, QueueOffset(6));
+    store.flush_commits(1_000).unwrap();
+    assert_eq!(store.committed_by("g").len(), 1);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.committed_by("g").len(), 1);
+    assert_eq!(store.committed("g", "u", 0), Some(QueueOffset(6)));
+    topic(&store, "t", 1);
+    assert_eq!(store.committed("g", "t", 0), None);
+}
+
 /// Of three records the second meets a full disk.
 #[test]
 fn commits_that_a_full_disk_stopped_are_written_once_there_is_room() {
