@@ -17,6 +17,8 @@ use crate::{
 const HEAD: usize = 36;
 /// Candidates read in one query: bounds what a key on every message costs.
 const CANDIDATES_MAX: usize = 4_096;
+/// Bytes of one answer, unless its first message alone has more.
+const BYTES_MAX: usize = 4 << 20;
 
 /// What to look for.
 #[derive(Debug, Clone)]
@@ -27,6 +29,7 @@ pub struct KeyQuery<'a> {
     pub unique_only: bool,
     /// Store time in milliseconds.
     pub stored: RangeInclusive<i64>,
+    /// Fewer are found where they would take more than 4 MiB together.
     pub max_messages: usize,
 }
 
@@ -45,8 +48,8 @@ impl Store {
 
     fn search(&self, query: &KeyQuery<'_>) -> Result<Matches, ReadError> {
         let hash = key_hash(topic_hash(query.topic), query.key);
-        let mut search =
-            Search { store: self, query, matches: Matches::default(), last: None, read: 0 };
+        let matches = Matches::default();
+        let mut search = Search { store: self, query, matches, last: None, read: 0, full: false };
         search.take(self.tables.keys.find(hash))?;
         let (first, covered) = self.tables.indexes.covered();
         let numbered: Vec<_> = (first..).zip(&covered).collect();
@@ -135,11 +138,14 @@ struct Search<'s, 'q> {
     /// A message whose keys repeat is a candidate several times in a row.
     last: Option<u64>,
     read: usize,
+    /// The next match would have been over [`BYTES_MAX`].
+    full: bool,
 }
 
 impl Search<'_, '_> {
     fn is_done(&self) -> bool {
-        self.matches.messages >= self.query.max_messages || self.read >= CANDIDATES_MAX
+        let enough = self.matches.messages >= self.query.max_messages;
+        enough || self.full || self.read >= CANDIDATES_MAX
     }
 
     /// Takes candidates, newest first.
@@ -153,7 +159,9 @@ impl Search<'_, '_> {
             self.read += 1;
             let start = self.matches.records.len();
             let found = self.store.record_at(PhysicalOffset(at), &mut self.matches.records)?;
-            if found && self.is_wanted(start) {
+            let is_match = found && self.is_wanted(start);
+            self.full = is_match && start > 0 && self.matches.records.len() > BYTES_MAX;
+            if is_match && !self.full {
                 self.matches.messages += 1;
             } else {
                 self.matches.records.truncate(start);

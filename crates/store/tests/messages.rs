@@ -134,6 +134,30 @@ fn the_words_of_keys_that_find_a_message_are_the_same_after_a_restart() {
 }
 
 #[test]
+fn messages_found_by_key_are_4_mib_together_or_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(Options { segment_size: 16 << 20, ..options(dir.path()) });
+    let held = topic(&store, "t", 1);
+    let found = || {
+        let stored = 0..=i64::MAX;
+        let query = KeyQuery { topic: "t", key: "k", unique_only: false, stored, max_messages: 9 };
+        let found = store.find_by_key(&query).unwrap();
+        let bodies: Vec<_> = rocketkube_protocol::record::records(&found.records)
+            .map(|record| record.unwrap().body().len())
+            .collect();
+        assert_eq!(bodies.len(), found.messages);
+        bodies
+    };
+    for size in [100, 1 << 20, 3 << 19, 2 << 20] {
+        send(&store, &held, &vec![1; size], "KEYS\u{1}k\u{2}", 1);
+    }
+    // Newest first; what is older than the one that is too much is left out too.
+    assert_eq!(found(), [2 << 20, 3 << 19]);
+    send(&store, &held, &vec![1; 4 << 20], "KEYS\u{1}k\u{2}", 1);
+    assert_eq!(found(), [4 << 20]);
+}
+
+#[test]
 fn store_time_never_goes_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
