@@ -78,11 +78,16 @@ impl Batch {
         Checkpoint { bytes: self.bytes.len(), messages: self.messages.len(), keys: self.keys.len() }
     }
 
-    /// Takes out what was pushed after the checkpoint.
+    /// Takes out what was pushed after the checkpoint, and the memory it took: a batch that was
+    /// refused whole is not appended, which would return it.
     pub fn roll_back(&mut self, to: Checkpoint) {
         self.bytes.truncate(to.bytes);
         self.messages.truncate(to.messages);
         self.keys.truncate(to.keys);
+        // More than that will be appended; copying it for each refused message would cost too much.
+        if to.bytes <= KEPT_BYTES {
+            self.shrink();
+        }
     }
 
     /// Encodes one message for a queue. Its body is copied and checksummed here, once. After an
@@ -114,6 +119,11 @@ impl Batch {
         self.messages.clear();
         self.keys.clear();
         self.closes.clear();
+        self.shrink();
+    }
+
+    /// Keeps a bounded part of the memory that nothing is in.
+    fn shrink(&mut self) {
         self.bytes.shrink_to(KEPT_BYTES);
         self.messages.shrink_to(KEPT_MESSAGES);
         self.keys.shrink_to(KEPT_KEYS);
@@ -171,8 +181,8 @@ mod tests {
     use super::*;
     use crate::queue::Shore;
 
-    #[test]
-    fn one_large_batch_does_not_keep_its_memory_for_ever() {
+    /// Four thousand messages, a batch as large as there are.
+    fn large() -> Batch {
         let host = SocketAddr::from(([127, 0, 0, 1], 1));
         let queue = Queue::new(&Arc::from("t"), 0, &Shore::new(host));
         let mut batch = Batch::default();
@@ -191,9 +201,32 @@ mod tests {
             batch.push_message(&queue, &parts).unwrap();
         }
         assert!(batch.bytes.capacity() > 4 << 20);
-        let batch = Receipt::new(batch, 0, 0).into_batch();
+        batch
+    }
+
+    fn check_memory(batch: &Batch) {
         assert!(batch.is_empty() && batch.bytes.capacity() <= KEPT_BYTES);
         assert!(batch.messages.capacity() <= KEPT_MESSAGES);
         assert!(batch.keys.capacity() <= KEPT_KEYS);
+    }
+
+    #[test]
+    fn one_large_batch_does_not_keep_its_memory_for_ever() {
+        check_memory(&Receipt::new(large(), 0, 0).into_batch());
+    }
+
+    #[test]
+    fn a_large_batch_that_was_refused_does_not_keep_its_memory() {
+        let mut batch = large();
+        batch.roll_back(Batch::default().checkpoint());
+        check_memory(&batch);
+    }
+
+    #[test]
+    fn a_batch_that_stays_large_is_not_copied_for_a_refused_message() {
+        let mut batch = large();
+        let (checkpoint, before) = (batch.checkpoint(), batch.bytes.capacity());
+        batch.roll_back(checkpoint);
+        assert_eq!(batch.bytes.capacity(), before);
     }
 }
