@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-mod common;
+mod support;
 
-use common::{bodies, open, open_with, options, parts, queue, read, send, topic};
 use rocketkube_log::{Fault, Faults};
 use rocketkube_store::{
     Batch, Flush, KeyQuery, Limits, Options, QueueOffset, Retention, Status, StoreError,
     TopicConfig,
 };
+use support::{bodies, open, open_with, options, parts, queue, read, send, topic};
 
 #[test]
 fn a_message_comes_back_as_it_was_sent() {
@@ -73,9 +73,9 @@ fn a_filter_that_matches_nothing_moves_on() {
         let tag = if n % 10 == 0 { "TAGS\u{1}TagA\u{2}" } else { "TAGS\u{1}TagB\u{2}" };
         send(&store, &queue, b"x", tag, 1);
     }
-    let none = store.read(&queue, QueueOffset(0), common::ANY, &|_| false).unwrap();
+    let none = store.read(&queue, QueueOffset(0), support::ANY, &|_| false).unwrap();
     assert_eq!((none.status, none.next, none.messages), (Status::NoMatch, QueueOffset(100), 0));
-    let tag_a = store.read(&queue, QueueOffset(1), common::ANY, &|tag| tag == 2_598_919).unwrap();
+    let tag_a = store.read(&queue, QueueOffset(1), support::ANY, &|tag| tag == 2_598_919).unwrap();
     assert_eq!((tag_a.messages, tag_a.next), (9, QueueOffset(100)));
     let limits = Limits { max_messages: 2, max_bytes: 1 << 20 };
     let two = store.read(&queue, QueueOffset(0), limits, &|tag| tag == 2_598_919).unwrap();
@@ -297,7 +297,7 @@ fn queues_beyond_a_reduced_count_survive_even_if_only_the_reduction_is_retained(
     while store.start().0 == 0 {
         now += 1;
         send(&store, &last, &[7; 4_000], "", now);
-        store.retain(now, &|| common::used(10)).unwrap();
+        store.retain(now, &|| support::used(10)).unwrap();
     }
     let (before, bounds) = (bodies(&store, &last, last.min().0), last.bounds());
     drop(store);

@@ -10,7 +10,7 @@
     reason = "measured values are printed; clippy knows tests, not their helpers"
 )]
 
-mod common;
+mod support;
 
 use std::{
     fs,
@@ -24,8 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{open_with, options, parts, topic, used};
 use rocketkube_store::{Batch, Options, Queue, QueueOffset, Store, TopicConfig};
+use support::{open_with, options, parts, topic, used};
 
 /// All of one group: the worst case, because a group is never divided between locks.
 const TOPICS: u32 = 1_000;

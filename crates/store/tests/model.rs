@@ -8,9 +8,9 @@
     reason = "small numbers, a printed seed, and helpers that clippy does not take for tests"
 )]
 
-mod common;
-#[path = "common/model.rs"]
+#[path = "support/model.rs"]
 mod model;
+mod support;
 
 use std::{
     fs, io,
@@ -19,13 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{bodies, open_with, options, parts, queue};
 use model::{Dice, Message, Model};
 use rocketkube_protocol::record::records;
 use rocketkube_store::{
     Batch, Boundary, Extent, FileError, KeyQuery, Options, PhysicalOffset, QueueOffset, ReadError,
     Retention, Store, TopicConfig,
 };
+use support::{bodies, open_with, options, parts, queue};
 
 const TOPICS: [&str; 4] = ["a", "b", "%RETRY%g", "long-topic"];
 const GROUPS: [&str; 3] = ["g", "h", "i"];
@@ -173,7 +173,7 @@ impl Run<'_> {
     fn retain(&mut self) {
         let used = if self.dice.below(4) == 0 { 86 } else { 10 };
         let held = self.topic().map(|topic| self.held(&topic));
-        self.store().retain(self.now_ms, &|| common::used(used)).unwrap();
+        self.store().retain(self.now_ms, &|| support::used(used)).unwrap();
         // Whoever was reading has the messages as they were, or nothing.
         for (extent, before) in held.into_iter().flatten() {
             let mut now = Vec::new();
@@ -188,7 +188,7 @@ impl Run<'_> {
     /// Where the messages of a topic's first queue are, and their bytes.
     fn held(&self, topic: &str) -> Vec<(Extent, Vec<u8>)> {
         let queue = queue(self.store(), topic, 0);
-        let extents = common::read(self.store(), &queue, queue.min().0).extents;
+        let extents = support::read(self.store(), &queue, queue.min().0).extents;
         let bytes = |extent: &Extent| {
             let mut bytes = Vec::new();
             self.store().read_bytes(*extent, &mut bytes).unwrap();
@@ -242,14 +242,14 @@ impl Run<'_> {
         let store = self.store();
         for topic in store.topics() {
             for queue in topic.queues() {
-                let _ = store.read(queue, queue.min(), common::ANY, &|_| true);
+                let _ = store.read(queue, queue.min(), support::ANY, &|_| true);
                 let _ = store.offset_by_time(queue, 1, Boundary::Lower);
             }
             for key in KEYS {
                 let _ = store.find_by_key(&by_key(topic.name(), key, ALL_TIME));
             }
         }
-        store.retain(self.now_ms, &|| common::used(10)).unwrap();
+        store.retain(self.now_ms, &|| support::used(10)).unwrap();
         assert_eq!(store.trouble(), None);
         self.model.start = store.start().0;
     }
@@ -390,11 +390,11 @@ fn a_store_answers_like_its_model() {
 fn a_handle_of_a_deleted_topic_shows_nothing_of_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let store = reopen(dir.path());
-    let old = common::topic(&store, "t", 1);
-    common::send(&store, &old, b"old", "", 1);
+    let old = support::topic(&store, "t", 1);
+    support::send(&store, &old, b"old", "", 1);
     store.delete_topic("t", 1).unwrap();
-    let new = common::topic(&store, "t", 1);
-    common::send(&store, &new, b"new", "", 1);
+    let new = support::topic(&store, "t", 1);
+    support::send(&store, &new, b"new", "", 1);
     assert!(!Arc::ptr_eq(&old, &new));
     assert_eq!(bodies(&store, &old, 0), [(0, b"old".to_vec())]);
     assert_eq!(bodies(&store, &new, 0), [(0, b"new".to_vec())]);

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests, not their helpers")]
 
-mod common;
+mod support;
 
 use std::{
     cell::Cell,
@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{bodies, open, open_with, options, parts, queue, send, topic, used};
 use rocketkube_log::{FRAME_HEADER, Fault, Faults};
 use rocketkube_store::{
     AppendError, Batch, FileError, KeyQuery, Options, QueueOffset, ReadError, Retention, Store,
     StoreError, Volume,
 };
+use support::{bodies, open, open_with, options, parts, queue, send, topic, used};
 
 /// Messages of about 1 KiB until some segments are sealed.
 fn fill(store: &Store, messages: u64) {
@@ -122,13 +122,13 @@ fn fill_up(store: &Store) {
     let held = queue(store, "t", 0);
     let probe = send(store, &held, b"", "", 1);
     let overhead = u64::from(read_one(store, &held, probe.queue_offset.0).size) + FRAME_HEADER;
-    let mut rest = common::SMALL_SEGMENT - store.end().0 % common::SMALL_SEGMENT;
+    let mut rest = support::SMALL_SEGMENT - store.end().0 % support::SMALL_SEGMENT;
     while rest > 0 {
         let frame = if rest > 8_192 { 4_096 } else { rest };
         send(store, &held, &vec![1; usize::try_from(frame - overhead).unwrap()], "", 1);
         rest -= frame;
     }
-    assert_eq!(store.end().0 % common::SMALL_SEGMENT, 0);
+    assert_eq!(store.end().0 % support::SMALL_SEGMENT, 0);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_segment_that_is_full_at_a_clean_stop_has_its_index() {
     }
     let store = open(dir.path());
     for n in 0..all.len() as u64 {
-        let _ = store.read(&queue(&store, "t", 0), QueueOffset(n), common::ANY, &|_| true);
+        let _ = store.read(&queue(&store, "t", 0), QueueOffset(n), support::ANY, &|_| true);
     }
     store.retain(1, &|| used(10)).unwrap();
     assert!(bodies(&store, &queue(&store, "t", 0), 0) == all);
@@ -179,7 +179,7 @@ fn an_index_that_is_found_damaged_is_made_again_from_the_log() {
     let keys = flip(&files[1], 112);
     let (store, opening) = open_with(options(dir.path()));
     assert_eq!(opening.log.items, 0, "opening reads neither section");
-    let failed = store.read(&queue(&store, "t", 0), QueueOffset(0), common::ANY, &|_| true);
+    let failed = store.read(&queue(&store, "t", 0), QueueOffset(0), support::ANY, &|_| true);
     assert!(matches!(failed, Err(ReadError::Index(FileError::Damaged { .. }))), "{failed:?}");
     let stored = 0..=i64::MAX;
     let query = KeyQuery { topic: "t", key: "k0", unique_only: false, stored, max_messages: 9 };
@@ -200,7 +200,7 @@ fn the_keeper_repairs_without_being_asked_twice() {
     let file = derived(dir.path(), "index", "idx").remove(0);
     let sound = flip(&file, 88);
     let store = open(dir.path());
-    store.read(&queue(&store, "t", 0), QueueOffset(0), common::ANY, &|_| true).unwrap_err();
+    store.read(&queue(&store, "t", 0), QueueOffset(0), support::ANY, &|_| true).unwrap_err();
     // Waits for what the keeper's thread was told.
     store.close(2).unwrap();
     drop(store);
@@ -335,7 +335,7 @@ fn commits_that_a_full_disk_stopped_are_written_once_there_is_room() {
     const QUEUES: u32 = 1_000;
     let dir = tempfile::tempdir().unwrap();
     let faults = Faults::plan([Fault::Preallocation { first: 1, count: u64::MAX }]);
-    let segment_size = 3 * common::SMALL_SEGMENT / 2;
+    let segment_size = 3 * support::SMALL_SEGMENT / 2;
     let (store, _) =
         open_with(Options { segment_size, faults: faults.clone(), ..options(dir.path()) });
     topic(&store, "t", QUEUES);
@@ -350,7 +350,7 @@ fn commits_that_a_full_disk_stopped_are_written_once_there_is_room() {
     let refused = commit_again().unwrap_err();
     assert!(matches!(refused, StoreError::Append(AppendError::NoSpace { .. })), "{refused}");
     let written = store.end().0 - begun.0;
-    assert!((1..common::SMALL_SEGMENT).contains(&written), "{written} bytes, not one record");
+    assert!((1..support::SMALL_SEGMENT).contains(&written), "{written} bytes, not one record");
 
     faults.clear();
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -381,7 +381,7 @@ fn retention_takes_old_segments_and_keeps_what_is_live_in_them() {
     for n in 0..300 {
         send(&store, &held, &[1; 1_000], "", n);
     }
-    while store.start().0 < 3 * common::SMALL_SEGMENT {
+    while store.start().0 < 3 * support::SMALL_SEGMENT {
         store.retain(10_000, &|| used(10)).unwrap();
     }
     let (bounds, start) = (held.bounds(), store.start());
@@ -433,7 +433,7 @@ fn what_the_log_sets_aside_counts_as_free_until_it_is_written() {
     let store = open(dir.path());
     let held = topic(&store, "t", 1);
     // As the kernel counts them: two whole files and something else, however little is in them.
-    let volume = || Volume { total: 3 * common::SMALL_SEGMENT, free: 4_096 };
+    let volume = || Volume { total: 3 * support::SMALL_SEGMENT, free: 4_096 };
     let used = || store.retain(1, &volume).unwrap().used_percent;
     let deadline = Instant::now() + Duration::from_secs(10);
     while used() > 40 {
@@ -442,7 +442,7 @@ fn what_the_log_sets_aside_counts_as_free_until_it_is_written() {
     }
     let before = used();
     send(&store, &held, &vec![1; 40_000], "", 1);
-    let written = u8::try_from(100 * 40_000 / (3 * common::SMALL_SEGMENT)).unwrap();
+    let written = u8::try_from(100 * 40_000 / (3 * support::SMALL_SEGMENT)).unwrap();
     assert!((written..=written + 1).contains(&(used() - before)), "{before}");
 }
 
@@ -515,9 +515,9 @@ fn segments_missing_in_front_are_reported_at_every_start_and_can_be_put_back() {
     fs::rename(&segments[0], &aside).unwrap();
     for _ in 0..2 {
         let (store, opening) = open_with(options(dir.path()));
-        let first = 0..common::SMALL_SEGMENT;
+        let first = 0..support::SMALL_SEGMENT;
         assert_eq!(lost(&opening), [first]);
-        assert_eq!(store.start().0, common::SMALL_SEGMENT);
+        assert_eq!(store.start().0, support::SMALL_SEGMENT);
         let held = queue(&store, "t", 0);
         let (min, max) = (held.bounds().min.0, held.bounds().max.0);
         assert!(min > 0 && max == 300, "{min} to {max}");
@@ -552,7 +552,7 @@ fn offsets_of_messages_lost_in_front_are_not_given_out_again() {
         fs::remove_dir_all(dir.path().join(folder)).unwrap();
     }
     let (store, opening) = open_with(options(dir.path()));
-    let first = 0..common::SMALL_SEGMENT;
+    let first = 0..support::SMALL_SEGMENT;
     assert_eq!(lost(&opening), [first]);
     let placed = send(&store, &queue(&store, "quiet", 0), b"late", "", 2);
     assert!(placed.queue_offset >= QueueOffset(9), "{placed:?}");
@@ -567,16 +567,16 @@ fn a_log_cut_below_its_snapshot_is_reported_when_it_is_opened() {
         store.close(2).unwrap();
         let end = store.end().0;
         drop(store);
-        let newest = end / common::SMALL_SEGMENT;
+        let newest = end / support::SMALL_SEGMENT;
         let cut = if in_the_middle { 1 } else { newest };
         let path = &derived(dir.path(), "log", "seg")[usize::try_from(cut).unwrap()];
         let whole = fs::read(path).unwrap();
         fs::write(path, &whole[..9_000]).unwrap();
         let (store, opening) = open_with(options(dir.path()));
         let [lost] = &lost(&opening)[..] else { panic!("{opening:?}") };
-        let start = cut * common::SMALL_SEGMENT;
+        let start = cut * support::SMALL_SEGMENT;
         assert!(lost.start > start && lost.start <= start + 9_000, "{lost:?}");
-        assert_eq!(lost.end, end.min(start + common::SMALL_SEGMENT));
+        assert_eq!(lost.end, end.min(start + support::SMALL_SEGMENT));
         let held = queue(&store, "t", 0);
         assert_eq!((held.min(), held.max()), (QueueOffset(0), QueueOffset(300)));
         let mut out = Vec::new();
@@ -588,6 +588,6 @@ fn a_log_cut_below_its_snapshot_is_reported_when_it_is_opened() {
 
 /// Where one message is.
 fn read_one(store: &Store, queue: &rocketkube_store::Queue, at: u64) -> rocketkube_store::Extent {
-    let limits = rocketkube_store::Limits { max_messages: 1, ..common::ANY };
+    let limits = rocketkube_store::Limits { max_messages: 1, ..support::ANY };
     store.read(queue, QueueOffset(at), limits, &|_| true).unwrap().extents[0]
 }

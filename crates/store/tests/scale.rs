@@ -6,12 +6,12 @@
     reason = "clippy knows tests, not their helpers"
 )]
 
-mod common;
+mod support;
 
 use std::{fs, time::Instant};
 
-use common::{open_with, options, parts, queue};
 use rocketkube_store::{Batch, Options, QueueOffset, Status, TopicConfig};
+use support::{open_with, options, parts, queue};
 
 const TOPICS: usize = 12_500;
 const QUEUES: u32 = 8;
@@ -49,7 +49,7 @@ fn a_hundred_thousand_queues_take_a_bounded_number_of_files_and_maps() {
     assert_eq!(opening.log.items, 0);
     for n in (0..TOPICS).step_by(97) {
         let held = queue(&store, &format!("topic-{n}"), 3);
-        let read = store.read(&held, QueueOffset(0), common::ANY, &|_| true).unwrap();
+        let read = store.read(&held, QueueOffset(0), support::ANY, &|_| true).unwrap();
         assert_eq!((read.status, read.messages), (Status::Found, 1));
     }
     let descriptors = count("/proc/self/fd", |_| true);
