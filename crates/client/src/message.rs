@@ -37,7 +37,8 @@ impl Message {
         self.property(property::TAGS, tag)
     }
 
-    /// The same message with a key, by which it can be found. May be called more than once.
+    /// The same message with a key, by which it can be found. May be called more than once; the
+    /// broker finds a message by its first 64 keys.
     #[must_use]
     pub fn key(self, key: &str) -> Self {
         let known = self.properties.iter().find(|(name, _)| name == property::KEYS);
