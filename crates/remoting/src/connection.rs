@@ -28,6 +28,8 @@ const BATCH: usize = 256 * 1024;
 const FIRST_READ: usize = 8 * 1024;
 /// A read into less room than this would not be worth its system call.
 const LEAST_READ: usize = 4 * 1024;
+/// Requests handled before their answers are sent: while the peer reads them, the rest is handled.
+const ROUND_REQUESTS: u64 = 24;
 /// Rounds before other tasks of the runtime get their turn.
 const ROUNDS: usize = 4;
 /// How long a finished connection waits for the peer to close its side. Closing with unread bytes
@@ -94,7 +96,8 @@ pub(crate) struct Connection<S: Service> {
     silent: bool,
     /// Something was received or sent since the deadline was set.
     active: bool,
-    /// There may be whole frames in the input, left until the peer takes its answers.
+    /// There may be whole frames in the input, left for the next round or until the peer takes its
+    /// answers.
     stalled: bool,
 }
 
@@ -174,7 +177,9 @@ impl<S: Service> Connection<S> {
         let end = self.collect(work)?;
         let received = self.receive(work, cx).map_err(|_| CloseReason::Io)?;
         let was_stalled = std::mem::take(&mut self.stalled);
+        let unhandled = work.input.len();
         let handled = self.handle(work);
+        let consumed = work.input.len() < unhandled;
         if handled.is_ok() {
             self.tell_half_close(work);
         }
@@ -192,7 +197,7 @@ impl<S: Service> Connection<S> {
             self.end_if_owed_nothing(end, cx)?;
         }
         self.active |= received || sent;
-        let worked = received || sent || (was_stalled && !self.stalled);
+        let worked = received || sent || consumed || (was_stalled && !self.stalled);
         Ok(if worked { Round::Worked } else { Round::Idle(end) })
     }
 
@@ -416,7 +421,8 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Returns whether frames may be left because the peer has too many answers to take.
+    /// Returns whether frames may be left: the round has had enough, or the peer has too many answers
+    /// to take.
     fn handle<S: Service>(
         &mut self,
         input: &[u8],
@@ -424,7 +430,7 @@ impl Batch<'_> {
         peer: &Peer,
         session: &mut S::Session,
     ) -> Result<bool, CloseReason> {
-        while self.output.burden() < shared.limits.unsent as u64 {
+        while self.output.burden() < shared.limits.unsent as u64 && self.requests < ROUND_REQUESTS {
             let rest = &input[self.handled..];
             let size = match frame::split(rest) {
                 Ok(Some(size)) => size,
