@@ -220,8 +220,9 @@ fn bind(
         && let Some(port) = listen.port().checked_sub(VIP_DISTANCE)
     {
         let vip = SocketAddr::new(listen.ip(), port);
-        match Server::bind(&[listen, vip], Arc::clone(gate), limits(), end.clone()) {
-            // The main port is tried again below, so that its own error is the one that is told.
+        // In this order: a client that finds the main port open must not lose its connection because
+        // the other port is taken. The main port's own error is the one that is told.
+        match Server::bind(&[vip, listen], Arc::clone(gate), limits(), end.clone()) {
             Err(error) if error.addr == vip => {
                 warn!(%vip, %error, "no VIP port: old clients with vipChannelEnabled need it");
             }

@@ -35,7 +35,7 @@ use crate::{
 const STEP: usize = 512;
 /// Priority of the thread: sorting the keys of a segment is CPU work for which no send should
 /// wait. Appends share nothing with it but locks held for one short copy at a time.
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 /// Ending of the index of a segment that is not sealed.
 pub(crate) const TAIL: &str = "tail";
 
