@@ -50,6 +50,10 @@ lint: ## format, clippy, documentation, layers
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	.ci/layers
 
+.PHONY: crds
+crds: ## write the definitions of the Kubernetes API from its types; a test compares
+	cargo run -q -p rocketkube-crds -- crds/generated
+
 .PHONY: bench
 bench: ## compare with Apache's broker on this machine
 	bench/run

@@ -1,0 +1,9 @@
+//! The definitions, checked as an API server would apply them.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
+
+mod definitions;
+mod limits;
+mod rules;
+mod support;
