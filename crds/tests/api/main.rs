@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 mod definitions;
+mod examples;
 mod limits;
 mod rules;
 mod support;
