@@ -1,0 +1,3 @@
+module rocketkube/e2e/cluster/helper
+
+go 1.24

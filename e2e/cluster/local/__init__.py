@@ -1,0 +1,1 @@
+"""A Kubernetes cluster made of namespaces on one Linux machine. `../run` is its command line."""
