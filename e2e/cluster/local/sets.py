@@ -51,7 +51,7 @@ class Set:
             launcher = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        process = self._await_first(launcher, str(first[0]))
+        process = self._await_first(launcher, os.path.realpath(first[0]))
         record = {"process": process, "started": started(process)}
         (self.folder / "first.json").write_text(json.dumps(record))
 
