@@ -1,6 +1,7 @@
 """The hub: a set of namespaces with the API server, its controllers, DNS and the provisioner."""
 
 import json
+import os
 import socket
 
 from . import build, certificates
@@ -28,10 +29,16 @@ READY_SECONDS = 60
 hub = Set(HUB)
 
 
+def kubectl_command():
+    """The words and the environment of kubectl as the host uses it: through the relay."""
+    words = [build.components() / "kubectl", "--kubeconfig", ADMIN_KUBECONFIG]
+    # What it learns of an API server it keeps in the user's home otherwise.
+    return [str(word) for word in words], os.environ | {"KUBECACHEDIR": str(STATE / "kubectl")}
+
+
 def kubectl(*arguments, timeout=30, **options):
-    """kubectl as the host uses it: through the relay."""
-    program = build.components() / "kubectl"
-    return run([program, "--kubeconfig", ADMIN_KUBECONFIG, *arguments], timeout=timeout, **options)
+    words, environment = kubectl_command()
+    return run([*words, *arguments], timeout=timeout, env=environment, **options)
 
 
 def create():
