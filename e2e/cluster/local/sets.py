@@ -49,7 +49,12 @@ class Set:
         command += ["--propagation", "private", "--", *map(str, first)]
         with open(self.folder / "logs/set.log", "ab") as log:
             launcher = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment(),
             )
         process = self._await_first(launcher, os.path.realpath(first[0]))
         record = {"process": process, "started": started(process)}
@@ -124,7 +129,9 @@ class Set:
             f'echo $$ >"{group}"\nmkdir -p /run/processes\nexec </dev/null >>"{log}" 2>&1\n'
             f'setsid "$@" & echo $! >/run/processes/{name}'
         )
-        run([*self.enter(), "sh", "-ec", script, "sh", *argv], pass_fds=inherited)
+        run(
+            [*self.enter(), "sh", "-ec", script, "sh", *argv], pass_fds=inherited, env=environment()
+        )
 
     def start_again(self, name):
         if self.is_running(name):
@@ -176,6 +183,11 @@ class Set:
             raise ClusterError(
                 f"{name} of {self.name} ended:\n{tail(self.folder / f'logs/{name}.log')}"
             )
+
+
+def environment():
+    """For what stays: a proxy or a secret of whoever calls is no setting of the cluster."""
+    return {"PATH": os.environ["PATH"], "HOME": "/root"}
 
 
 def started(process):
