@@ -47,11 +47,11 @@ def check_machine():
 
 def components():
     """The folder with `components` and, by its name, kubectl."""
-    version = "k8s.io/component-base/version"
     major, minor, _ = KUBERNETES.removeprefix("v").split(".")
     # Otherwise the server calls itself version 0, and clients hold features back.
     values = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor}
-    flags = " ".join([STRIP, *(f"-X {version}.{name}={value}" for name, value in values.items())])
+    version = "k8s.io/component-base/version"
+    flags = _link_flags({f"{version}.{name}": value for name, value in values.items()})
     return _build_module("components", flags)
 
 
@@ -65,7 +65,13 @@ def coredns():
 
 
 def helm():
-    return _install("helm", HELM) / "helm"
+    """Its idea of the cluster's version decides what `helm lint` and `helm template` accept."""
+    major, minor, _ = KUBERNETES.removeprefix("v").split(".")
+    values = {"internal/version.version": HELM.rpartition("@")[2]}
+    for package in ("pkg/chartutil", "pkg/lint/rules"):
+        values |= {f"{package}.k8sVersionMajor": major, f"{package}.k8sVersionMinor": minor}
+    flags = _link_flags({f"helm.sh/helm/v3/{name}": value for name, value in values.items()})
+    return _install("helm", HELM, flags) / "helm"
 
 
 def _build_module(name, flags):
@@ -84,13 +90,18 @@ def _build_module(name, flags):
     return _cached(name, [*texts, flags.encode()], build)
 
 
-def _install(name, module):
+def _link_flags(values):
+    """Flags that leave out debugging tables and set these string variables."""
+    return " ".join([STRIP, *(f"-X {name}={value}" for name, value in values.items())])
+
+
+def _install(name, module, flags=STRIP):
     def build(folder):
-        command = ["go", "install", "-trimpath", "-ldflags", STRIP, module]
+        command = ["go", "install", "-trimpath", "-ldflags", flags, module]
         # Outside any module, or go would read that module's requirements.
         run(command, timeout=BUILD_SECONDS, cwd="/", env=_go_environment() | {"GOBIN": str(folder)})
 
-    return _cached(name, [module.encode()], build)
+    return _cached(name, [module.encode(), flags.encode()], build)
 
 
 def _go_environment():
