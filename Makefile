@@ -32,6 +32,10 @@ test-crash: ## 300 kills under load, and 100,000 queues, against a release build
 	cargo build --release -p rkctl
 	RKCTL=$(RKCTL_RELEASE) ROCKETKUBE_CRASH_CYCLES=300 cargo test -p rkctl --test crash --test scale
 
+.PHONY: test-chart
+test-chart: ## what the Helm chart renders and refuses
+	PATH="$$(e2e/cluster/run tools):$$PATH" charts/test
+
 .PHONY: test-readme
 test-readme: ## what the README says, word for word
 	e2e/readme/run
