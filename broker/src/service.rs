@@ -98,16 +98,20 @@ fn administer(
         RequestCode::GET_MIN_OFFSET => offset::min(broker, request),
         RequestCode::GET_EARLIEST_MSG_STORETIME => offset::earliest(broker, request),
         RequestCode::GET_CONSUME_STATS => offset::consume_stats(broker, request),
+        RequestCode::QUERY_CONSUME_TIME_SPAN => offset::time_span(broker, request),
         RequestCode::UPDATE_AND_CREATE_TOPIC => topic::update(broker, request),
         RequestCode::UPDATE_AND_CREATE_TOPIC_LIST => topic::update_list(broker, request),
         RequestCode::DELETE_TOPIC_IN_BROKER => topic::delete(broker, request),
-        RequestCode::GET_ALL_TOPIC_CONFIG => Ok(topic::all(broker)),
+        RequestCode::GET_ALL_TOPIC_CONFIG => topic::all(broker, request),
         RequestCode::GET_TOPIC_CONFIG => topic::one(broker, request),
         RequestCode::GET_TOPIC_STATS_INFO => topic::stats(broker, request),
         RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => Ok(topic::system(broker)),
         RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => topic::consumed_by(broker, request),
         RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => group::update(broker, request),
-        RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => Ok(group::all(broker)),
+        RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => {
+            group::update_list(broker, request)
+        }
+        RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => group::all(broker, request),
         RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => group::one(broker, request),
         RequestCode::DELETE_SUBSCRIPTIONGROUP => group::delete(broker, request),
         RequestCode::GET_BROKER_RUNTIME_INFO => Ok(runtime::info(broker)),

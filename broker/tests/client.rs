@@ -11,7 +11,7 @@ use rocketkube_client::{
 };
 use rocketkube_namesrv::NameServer;
 use rocketkube_protocol::ResponseCode;
-use rocketkube_protocol::body::SubscriptionGroupConfig;
+use rocketkube_protocol::body::{SubscriptionGroupConfig, TopicConfig};
 use rocketkube_service::http::Health;
 use rocketkube_service::metrics::Registry;
 use tokio::time::timeout;
@@ -227,4 +227,118 @@ async fn a_connection_that_sends_meets_changed_settings_with_its_next_message() 
     }
     let queue = rocketkube_client::Queue { id: 8, ..sent.queue };
     assert_eq!(producer.send_to(&queue, &message).await.unwrap().status, SendStatus::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_topics_and_groups_are_made_at_once_and_all_of_them_are_read() {
+    let (client, _cluster) = cluster().await;
+    let admin = Admin::new(client);
+    let addr = &admin.masters(Some(CLUSTER)).await.unwrap()[0];
+    let (prefix, count) = (name("Many"), 600);
+    let topics: Vec<_> = (0..count)
+        .map(|n| TopicConfig {
+            topic_name: format!("{prefix}-{n}"),
+            read_queue_nums: 2,
+            write_queue_nums: 1,
+            attributes: [("message.type".to_owned(), "NORMAL".to_owned())].into(),
+            ..TopicConfig::default()
+        })
+        .collect();
+    for part in topics.chunks(500) {
+        admin.set_topics(addr, part).await.unwrap();
+    }
+    let read = admin.topic_table(addr).await.unwrap().topic_config_table;
+    for topic in &topics {
+        assert_eq!(read.get(&topic.topic_name), Some(topic));
+    }
+
+    let groups: Vec<_> = (0..count)
+        .map(|n| SubscriptionGroupConfig {
+            group_name: format!("{prefix}-{n}"),
+            consume_broadcast_enable: false,
+            ..SubscriptionGroupConfig::default()
+        })
+        .collect();
+    admin.set_groups(addr, &groups).await.unwrap();
+    let read = admin.groups(addr).await.unwrap().subscription_group_table;
+    for group in &groups {
+        assert_eq!(read.get(&group.group_name), Some(group));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_with_one_name_that_cannot_be_makes_none() {
+    let (client, _cluster) = cluster().await;
+    let admin = Admin::new(client);
+    let addr = &admin.masters(Some(CLUSTER)).await.unwrap()[0];
+    let good = name("Good");
+    let topics = [&*good, "no topic"]
+        .map(|name| TopicConfig { topic_name: name.to_owned(), ..TopicConfig::default() });
+    let error = admin.set_topics(addr, &topics).await.unwrap_err();
+    assert_eq!(error.code(), Some(ResponseCode::INVALID_PARAMETER), "{error}");
+    let error = admin.topic(addr, &good).await.unwrap_err();
+    assert_eq!(error.code(), Some(ResponseCode::TOPIC_NOT_EXIST), "{error}");
+
+    let groups = [&*good, "no group"].map(|name| SubscriptionGroupConfig {
+        group_name: name.to_owned(),
+        ..SubscriptionGroupConfig::default()
+    });
+    let error = admin.set_groups(addr, &groups).await.unwrap_err();
+    assert_eq!(error.code(), Some(ResponseCode::INVALID_PARAMETER), "{error}");
+    let read = admin.groups(addr).await.unwrap();
+    assert!(!read.subscription_group_table.contains_key(&good));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_read_again_only_after_a_change() {
+    let (client, _cluster) = cluster().await;
+    let (admin, topic, group) = (Admin::new(client), name("Version"), name("version"));
+    let addr = &admin.masters(Some(CLUSTER)).await.unwrap()[0];
+    create(&admin, &topic).await;
+    create_group(&admin, &group).await;
+    // The name servers hear of the topic, which may count as one more change.
+    until(async || {
+        let known = admin.topic_table(addr).await.unwrap().data_version;
+        admin.topics_after(addr, Some(known)).await.unwrap().is_none()
+    })
+    .await;
+    let topics = admin.topic_table(addr).await.unwrap().data_version;
+    let groups = admin.groups(addr).await.unwrap().data_version;
+
+    let settings = TopicSettings { perm: 4, ..TopicSettings::default() };
+    admin.set_topic(addr, &topic, &settings).await.unwrap();
+    let changed = admin.topics_after(addr, Some(topics)).await.unwrap().unwrap();
+    assert_eq!(changed.topic_config_table[&topic].perm, 4);
+    assert_ne!(changed.data_version, topics);
+
+    admin.delete_group(addr, &group, true).await.unwrap();
+    let changed = admin.groups_after(addr, Some(groups)).await.unwrap().unwrap();
+    assert!(!changed.subscription_group_table.contains_key(&group));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_behind_knows_for_how_long() {
+    let (client, _cluster) = cluster().await;
+    let (admin, topic, group) = (Admin::new(client.clone()), name("Behind"), name("behind"));
+    create(&admin, &topic).await;
+    create_group(&admin, &group).await;
+    let producer = Producer::new(client.clone(), "producers");
+    let sent = producer.send(&Message::new(&*topic, "one")).await.unwrap();
+    producer.send_to(&sent.queue, &Message::new(&*topic, "two")).await.unwrap();
+    let reader = PullConsumer::new(client, &*group);
+    let addr = &admin.masters(Some(CLUSTER)).await.unwrap()[0];
+    let span = async || {
+        let spans = admin.time_span(addr, &group, &topic).await.unwrap().consume_time_span_set;
+        assert_eq!(spans.len(), 4);
+        spans.into_iter().find(|it| it.message_queue.queue_id == sent.queue.id).unwrap()
+    };
+    reader.commit(&sent.queue, 1).await.unwrap();
+    let waiting = span().await;
+    assert!(waiting.min_time_stamp > 0 && waiting.max_time_stamp >= waiting.min_time_stamp);
+    assert_eq!(waiting.consume_time_stamp, waiting.min_time_stamp);
+    until(async || span().await.delay_time > waiting.delay_time).await;
+    reader.commit(&sent.queue, 2).await.unwrap();
+    let done = span().await;
+    assert_eq!((done.delay_time, done.consume_time_stamp), (0, done.max_time_stamp));
+    assert_eq!(admin.groups_of(addr, &topic).await.unwrap(), [group]);
 }

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod group;
 pub(crate) mod lock;
 pub(crate) mod offset;
+mod page;
 pub(crate) mod pull;
 pub(crate) mod query;
 pub(crate) mod runtime;

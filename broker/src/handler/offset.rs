@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use rocketkube_protocol::Request;
-use rocketkube_protocol::body::{Body, ConsumeStats, MessageQueue, OffsetWrapper, QueueMap};
-use rocketkube_protocol::header::GetConsumeStats;
+use rocketkube_protocol::body::{
+    Body, ConsumeStats, ConsumeTimeSpan, MessageQueue, OffsetWrapper, QueueMap, QueueTimeSpan,
+};
 use rocketkube_protocol::header::{
-    QueryConsumerOffset, QueueOfTopic, SearchOffset, UpdateConsumerOffset,
+    GetConsumeStats, GroupAndTopic, QueryConsumerOffset, QueueOfTopic, SearchOffset,
+    UpdateConsumerOffset,
 };
 use rocketkube_store::{Boundary, Queue, QueueOffset};
 
@@ -149,6 +151,36 @@ fn progress(
         table.push((broker.message_queue(queue), offsets));
     }
     Ok(())
+}
+
+/// `QUERY_CONSUME_TIME_SPAN` (303): between which times a group stands in each queue of a topic, and
+/// for how long its next message has been waiting. A queue without messages has -1, as in Apache.
+pub(crate) fn time_span(broker: &Broker, request: &Request<'_>) -> Result<Reply, AdminError> {
+    let header: GroupAndTopic<'_> = request.header()?;
+    let topic = broker.store.topic(&header.topic);
+    let topic = topic.ok_or_else(|| AdminError::NoSuchTopic { topic: header.topic.to_string() })?;
+    let (config, now_ms) = (topic.config(), broker.now_ms());
+    let count = config.read_queues.max(config.write_queues) as usize;
+    let mut spans = Vec::with_capacity(count);
+    for queue in topic.queues().iter().take(count) {
+        let bounds = queue.bounds();
+        let committed = broker.store.committed(&header.group, topic.name(), queue.id());
+        let next = committed.unwrap_or(bounds.min).max(bounds.min);
+        let stored = |offset: Option<u64>| match offset {
+            Some(offset) => broker.store.store_time(queue, QueueOffset(offset)),
+            None => Ok(None),
+        };
+        let first = stored(Some(bounds.min.0))?.unwrap_or(-1);
+        let consumed = committed.and_then(|committed| committed.0.checked_sub(1));
+        spans.push(QueueTimeSpan {
+            min_time_stamp: first,
+            max_time_stamp: stored(bounds.max.0.checked_sub(1))?.unwrap_or(-1),
+            consume_time_stamp: stored(consumed)?.unwrap_or(first),
+            delay_time: stored(Some(next.0))?.map_or(0, |stored| (now_ms - stored).max(0)),
+            message_queue: broker.message_queue(queue),
+        });
+    }
+    Ok(Reply::body(ConsumeTimeSpan { consume_time_span_set: spans }.encode()))
 }
 
 /// The queue that a client names, if it is here.

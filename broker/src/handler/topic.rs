@@ -1,16 +1,15 @@
 //! Administration of topics.
 
-use std::collections::BTreeMap;
-
 use rocketkube_protocol::body::{
     Body, FilterType, GroupList, QueueMap, TopicConfig as WireConfig, TopicConfigList,
     TopicConfigTable, TopicList, TopicOffset, TopicStatsTable,
 };
-use rocketkube_protocol::header::{CreateTopic, TopicName};
+use rocketkube_protocol::header::{CreateTopic, GetAllTopicConfig, TopicName};
 use rocketkube_protocol::{Request, names};
 use rocketkube_store::{QueueOffset, Topic, TopicConfig};
 
 use super::decode;
+use super::page::Page;
 use crate::answer::Reply;
 use crate::attributes;
 use crate::broker::Broker;
@@ -129,13 +128,19 @@ pub(crate) fn delete(broker: &Broker, request: &Request<'_>) -> Result<Reply, Ad
     Ok(Reply::after(broker.remove_topic(topic)?))
 }
 
-/// `GET_ALL_TOPIC_CONFIG` (21). Without paging: the answer says no total, so clients take it whole.
-pub(crate) fn all(broker: &Broker) -> Reply {
+/// `GET_ALL_TOPIC_CONFIG` (21), in parts for who asks for parts.
+pub(crate) fn all(broker: &Broker, request: &Request<'_>) -> Result<Reply, AdminError> {
+    let header: GetAllTopicConfig<'_> = request.header()?;
+    let version = header.data_version.as_deref();
+    let page = Page { from: header.topic_seq, version, most: header.max_topics };
+    // Before the table, so that a change in between shows again with the next version.
+    let data_version = broker.data_version();
     let topics = broker.store.topics();
-    let table: BTreeMap<_, _> =
-        topics.iter().map(|topic| (topic.name().to_owned(), wire(topic))).collect();
-    let body = TopicConfigTable { data_version: broker.data_version(), topic_config_table: table };
-    Reply::body(body.encode())
+    let part = page.of(&topics, data_version, "maxTopicNum")?;
+    let topic_config_table =
+        part.iter().map(|topic| (topic.name().to_owned(), wire(topic))).collect();
+    let reply = Reply::body(TopicConfigTable { data_version, topic_config_table }.encode());
+    Ok(if page.is_part() { reply.field("totalTopicNum", topics.len()) } else { reply })
 }
 
 /// `GET_TOPIC_CONFIG` (351).

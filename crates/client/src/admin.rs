@@ -7,8 +7,7 @@ use rocketkube_protocol::body::{
     SubscriptionGroupTable, TopicConfig, TopicConfigTable, TopicList, TopicStatsTable, perm,
 };
 use rocketkube_protocol::header::{
-    ConsumerGroup, CreateTopic, DeleteGroup, DeleteTopicInNamesrv, GetConsumeStats, QueryMessage,
-    TopicName, ViewMessage,
+    ConsumerGroup, CreateTopic, DeleteGroup, GetConsumeStats, QueryMessage, TopicName, ViewMessage,
 };
 use rocketkube_protocol::names::DEFAULT_TOPIC;
 use rocketkube_protocol::{
@@ -135,7 +134,7 @@ impl Admin {
     /// # Errors
     /// If the broker does not answer.
     pub async fn topic_table(&self, addr: &str) -> Result<TopicConfigTable, ClientError> {
-        self.read(addr, RequestCode::GET_ALL_TOPIC_CONFIG, &NoHeader).await
+        Ok(self.table(addr, None).await?.unwrap_or_default())
     }
 
     /// Deletes a topic with all its messages from the brokers of a cluster, then from the name
@@ -145,16 +144,12 @@ impl Admin {
     /// If a broker or name server does not answer; the rest has been done then, and doing it again
     /// is harmless.
     pub async fn delete_topic(&self, cluster: &str, topic: &str) -> Result<(), ClientError> {
-        let header = TopicName { topic: topic.into() };
         let mut result = Ok(());
         for addr in self.masters(Some(cluster)).await? {
-            let deleted = self.ask(&addr, RequestCode::DELETE_TOPIC_IN_BROKER, &header).await;
-            result = result.and(deleted.map(|_| ()));
+            result = result.and(self.delete_topic_at(&addr, topic).await);
         }
-        let header = DeleteTopicInNamesrv { topic: topic.into(), cluster: Some(cluster.into()) };
         for addr in self.client.namesrv() {
-            let deleted = self.ask(addr, RequestCode::DELETE_TOPIC_IN_NAMESRV, &header).await;
-            result = result.and(deleted.map(|_| ()));
+            result = result.and(self.delete_route(addr, cluster, topic).await);
         }
         self.client.forget_route(topic);
         result
@@ -178,7 +173,7 @@ impl Admin {
     /// # Errors
     /// If the broker does not answer.
     pub async fn groups(&self, addr: &str) -> Result<SubscriptionGroupTable, ClientError> {
-        self.read(addr, RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG, &NoHeader).await
+        Ok(self.table(addr, None).await?.unwrap_or_default())
     }
 
     /// Creates a consumer group on the broker at `addr`, or changes its settings.
@@ -336,7 +331,7 @@ impl Admin {
         Ok(known.into_iter().any(|known| known == addr))
     }
 
-    async fn ask<'h>(
+    pub(crate) async fn ask<'h>(
         &self,
         addr: &str,
         code: RequestCode,
@@ -345,7 +340,7 @@ impl Admin {
         self.client.ask(addr, Command::request(code, header)).await
     }
 
-    async fn read<'h, B: Body>(
+    pub(crate) async fn read<'h, B: Body>(
         &self,
         addr: &str,
         code: RequestCode,

@@ -78,9 +78,19 @@ impl Client {
         if namesrv.is_empty() {
             return Err(ClientError::NoNamesrv);
         }
-        Ok(Self {
+        Ok(Self::with_servers(namesrv, options))
+    }
+
+    /// A client that is told the address of whomever it asks, for administration. What needs a
+    /// name server fails.
+    pub fn without_namesrv(options: ClientOptions) -> Self {
+        Self::with_servers(Vec::new(), options)
+    }
+
+    fn with_servers(namesrv: Vec<String>, options: ClientOptions) -> Self {
+        Self {
             shared: Arc::new(Shared {
-                current: AtomicUsize::new(rand::random_range(0..namesrv.len())),
+                current: AtomicUsize::new(rand::random_range(0..namesrv.len().max(1))),
                 namesrv,
                 options,
                 connections: Mutex::default(),
@@ -88,7 +98,7 @@ impl Client {
                 callbacks: Arc::default(),
                 id: names::client_id(),
             }),
-        })
+        }
     }
 
     /// By what brokers know this client: `process@number`, different for every client.

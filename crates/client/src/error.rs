@@ -52,6 +52,14 @@ pub enum ClientError {
         /// What is wrong with the body.
         source: BodyError,
     },
+    /// The server's table changed again and again while it was read.
+    #[error("what {addr} answers to {code} changes faster than it can be read; try again later")]
+    Unsettled {
+        /// Who was asked.
+        addr: String,
+        /// What was asked.
+        code: RequestCode,
+    },
     /// A message that a broker sent cannot be read.
     #[error("unreadable message from {addr}")]
     Record {

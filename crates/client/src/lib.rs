@@ -24,6 +24,7 @@ mod names;
 mod producer;
 mod pull;
 mod route;
+mod tables;
 
 pub use admin::{Admin, TopicSettings};
 pub use client::{Client, ClientOptions};

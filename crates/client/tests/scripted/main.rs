@@ -7,3 +7,4 @@ mod consumer;
 mod producer;
 mod routes;
 mod support;
+mod tables;
