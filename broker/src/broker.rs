@@ -21,6 +21,7 @@ use crate::consumers::Consumers;
 use crate::handler::client::notify_members;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
+use crate::permission::Permission;
 use crate::producers::Producers;
 use crate::readiness::Intake;
 use crate::refusal::AdminError;
@@ -58,6 +59,8 @@ pub(crate) struct Broker {
     stopping: AtomicBool,
     /// Whether messages are taken.
     pub(crate) intake: Intake,
+    /// What this broker may be used for, whatever its topics allow.
+    pub(crate) permission: Permission,
     /// When a line that clients can cause was last written.
     warned_ms: AtomicI64,
 }
@@ -70,11 +73,12 @@ pub(crate) struct Parts {
     pub(crate) parked: Arc<Parked<Arc<Peer>>>,
     pub(crate) metrics: Metrics,
     pub(crate) advertised: SocketAddr,
+    pub(crate) permission: Permission,
 }
 
 impl Broker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, store, confirmations, parked, metrics, advertised } = parts;
+        let Parts { config, store, confirmations, parked, metrics, advertised, permission } = parts;
         let made = AtomicUsize::new(store.topics().len() + store.groups().len());
         Self {
             config,
@@ -96,6 +100,7 @@ impl Broker {
             last_submitter: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             intake: Intake::default(),
+            permission,
             warned_ms: AtomicI64::new(0),
         }
     }

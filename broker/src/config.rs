@@ -28,12 +28,16 @@ pub struct Config {
     /// Address that clients are told, `IP` or `IP:PORT`. It becomes part of message ids.
     /// Default: the address the machine would use to reach others, and the port of `listen`.
     pub advertise: Option<String>,
-    /// Name servers, `host:port` separated by `;`. Default none: nobody finds the broker.
+    /// Name servers, `host:port` separated by `;`. A name may stand for several, and is looked up again
+    /// while the broker runs. Default none: nobody finds the broker.
     pub namesrv: String,
     /// Where metrics and probes are served. Default `[::]:8080`.
     pub http: SocketAddr,
     /// Directory of the log and everything derived from it. Default `data`.
     pub data_dir: PathBuf,
+    /// File with `perm: 6`, or 4 to read only, or 0 for neither; read again while the broker runs.
+    /// Default none: the broker may be read and written.
+    pub state_file: Option<PathBuf>,
     /// When a send may be answered OK. Default `auto`.
     pub flush: FlushMode,
     /// Whether a send to an unknown topic creates it. Default false.
@@ -108,6 +112,7 @@ impl Default for Config {
             namesrv: String::new(),
             http: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)),
             data_dir: PathBuf::from("data"),
+            state_file: None,
             flush: FlushMode::Auto,
             auto_create_topics: false,
             auto_create_groups: true,

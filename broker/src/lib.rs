@@ -14,6 +14,8 @@ mod gate;
 mod handler;
 mod locks;
 mod metrics;
+mod name_servers;
+mod permission;
 mod producers;
 mod readiness;
 mod refusal;
@@ -25,4 +27,5 @@ mod topics;
 mod wake;
 
 pub use config::{Config, ConfigError, FlushMode, UnknownFlushMode};
+pub use permission::StateError;
 pub use start::{BrokerError, Running, start};

@@ -12,6 +12,7 @@ use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
 use rocketkube_service::shutdown;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -84,9 +85,8 @@ impl Flags {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
+fn main() -> ExitCode {
+    match run(Flags::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -97,10 +97,16 @@ async fn main() -> ExitCode {
 
 /// Fails only before there are logs. What fails later is logged: who collects log lines reads nothing
 /// else.
-async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
+fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let config = flags.settings()?;
     let _logs = logs::start(config.log_format)?;
-    if let Err(error) = serve(config).await {
+    // Huge pages would make an idle broker several times as large; it runs where that is refused.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let runtime = Runtime::new().context("cannot start threads")?;
+    let served = runtime.block_on(serve(config));
+    // A name that is being looked up may hold its thread for long, and nobody wants to know it any more.
+    runtime.shutdown_background();
+    if let Err(error) = served {
         error!(error = format!("{error:#}"), "broker failed");
         return Ok(ExitCode::FAILURE);
     }
@@ -108,8 +114,6 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    // Huge pages would make an idle broker several times as large; it runs where that is refused.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let stop = shutdown::on_signal()?;
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(Registry::default()));
     let listener = http::bind(config.http).await.with_context(|| {

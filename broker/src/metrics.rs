@@ -117,7 +117,14 @@ pub(crate) fn register_broker(broker: &Arc<Broker>, damaged_ranges: usize, regis
         let collect = move || vec![Sample::new(read(&broker), labels.clone())];
         registry.register(name, help, Kind::Gauge, collect);
     };
-    gauge("rocketmq_broker_permission", "6: read and write.", |_| 6.0);
+    gauge("rocketmq_broker_permission", "6: read and write; 4: read; 0: neither.", |it| {
+        f64::from(it.permission.bits())
+    });
+    gauge(
+        "mq_state_file_unreadable",
+        "1: the state file says nothing, its last word holds.",
+        |it| f64::from(u8::from(it.permission.is_unknown())),
+    );
     gauge("rocketmq_topic_number", "Topics.", |it| number(it.store.topics().len()));
     gauge("rocketmq_consumer_group_number", "Consumer groups.", |it| {
         number(it.store.groups().len())

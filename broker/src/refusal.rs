@@ -45,6 +45,8 @@ pub(crate) enum SendError {
          automatically; have an administrator create it"
     )]
     TooManyTopics { topic: String, max: usize },
+    #[error("the broker[{broker}] sending message is forbidden")]
+    BrokerNotWritable { broker: String },
     #[error("the topic[{topic}] sending message is forbidden")]
     NotWritable { topic: String },
     #[error("the consumer group[{group}] of the retry topic not exist")]
@@ -81,6 +83,8 @@ pub(crate) enum PullError {
     Header(#[from] HeaderError),
     #[error("topic[{topic}] not exist, apply first please!")]
     NoSuchTopic { topic: String },
+    #[error("the broker[{broker}] pulling message is forbidden")]
+    BrokerNotReadable { broker: String },
     #[error("the topic[{topic}] pulling message is forbidden")]
     NotReadable { topic: String },
     #[error("queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{read}]")]
@@ -177,7 +181,10 @@ impl Refusal for SendError {
             Self::Header(_) | Self::Name(_) | Self::IllegalQueue { .. } => {
                 ResponseCode::INVALID_PARAMETER
             }
-            Self::ReservedTopic { .. } | Self::NotWritable { .. } => ResponseCode::NO_PERMISSION,
+            // Producers take it for a reason to try another broker.
+            Self::ReservedTopic { .. }
+            | Self::BrokerNotWritable { .. }
+            | Self::NotWritable { .. } => ResponseCode::NO_PERMISSION,
             Self::NoSuchTopic { .. } | Self::TooManyTopics { .. } => ResponseCode::TOPIC_NOT_EXIST,
             Self::NoSuchGroup { .. } => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::Size { .. }
@@ -198,7 +205,8 @@ impl Refusal for PullError {
                 ResponseCode::INVALID_PARAMETER
             }
             Self::NoSuchTopic { .. } => ResponseCode::TOPIC_NOT_EXIST,
-            Self::NotReadable { .. }
+            Self::BrokerNotReadable { .. }
+            | Self::NotReadable { .. }
             | Self::GroupDisabled { .. }
             | Self::BroadcastForbidden { .. } => ResponseCode::NO_PERMISSION,
             Self::NoSuchGroup { .. } => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,

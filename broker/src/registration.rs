@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rocketkube_protocol::body::{DataVersion, RegisterBrokerBody, TopicConfigTable};
+use rocketkube_protocol::body::{DataVersion, RegisterBrokerBody, TopicConfig, TopicConfigTable};
 use rocketkube_protocol::code::{RequestCode, ResponseCode};
 use rocketkube_protocol::header::{BrokerIdentity, RegisterBroker};
 use rocketkube_protocol::record::body_crc;
@@ -84,7 +84,9 @@ impl Changes {
 
     fn subscribe(&self) -> watch::Receiver<News> {
         let (sender, receiver) = watch::channel(News::Everything);
-        self.mailboxes.lock().push(sender);
+        let mut mailboxes = self.mailboxes.lock();
+        mailboxes.retain(|sender| sender.receiver_count() > 0);
+        mailboxes.push(sender);
         receiver
     }
 
@@ -132,7 +134,11 @@ async fn session(
     shutdown: &CancellationToken,
     reported: &mut bool,
 ) -> Result<(), RegistrationError> {
-    let connection = Connection::connect(namesrv, TIMEOUT).await?;
+    let connection = tokio::select! {
+        // Nobody to say good-bye to. Dropped here, the other end sees a connection that ends.
+        () = shutdown.cancelled() => return Ok(()),
+        connection = Connection::connect(namesrv, TIMEOUT) => connection?,
+    };
     let _ = broker.changes.take(changes);
     let mut news = News::Everything;
     // Taken before the topics are looked at, and never twice with other topics: a name server skips
@@ -172,7 +178,12 @@ async fn register(
         News::Everything => broker.store.topics(),
         News::Topics(names) => names.iter().filter_map(|name| broker.store.topic(name)).collect(),
     };
-    let table = topics.iter().map(|topic| (topic.name().to_owned(), wire(topic))).collect();
+    let limited = |topic: &Arc<Topic>| {
+        let config = wire(topic);
+        let perm = broker.permission.limit(config.perm);
+        (topic.name().to_owned(), TopicConfig { perm, ..config })
+    };
+    let table = topics.iter().map(limited).collect();
     let topics = TopicConfigTable { data_version, topic_config_table: table };
     let body = RegisterBrokerBody { filter_server_list: Vec::new(), topics };
     let body = body.encode(true, version::OURS);

@@ -22,6 +22,8 @@ use crate::config::{Config, ConfigError, FlushMode};
 use crate::gate::Gate;
 use crate::handler::pull::UNSENT_MAX;
 use crate::metrics::{self, Metrics};
+use crate::name_servers;
+use crate::permission::{self, Permission, StateError};
 use crate::refusal::chain;
 use crate::registration::keep_registered;
 use crate::topics;
@@ -40,6 +42,8 @@ const VIP_DISTANCE: u16 = 2;
 pub enum BrokerError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("cannot open the data directory {}", path.display())]
@@ -77,6 +81,7 @@ pub async fn start(
     config.validate()?;
     let listen = with_port(config.listen);
     let advertised = config.advertised(listen)?;
+    let permission = Permission::at_start(config.state_file.as_deref()).await?;
     let (gate, end) = (Arc::new(Gate::default()), CancellationToken::new());
     let server = bind(&config, &gate, listen, end.clone())?;
     register_process(&registry);
@@ -84,7 +89,7 @@ pub async fn start(
     let mut tasks = JoinSet::new();
     tasks.spawn(server.run());
 
-    let (broker, opening) = open(config, advertised, &registry, stop.clone()).await?;
+    let (broker, opening) = open(config, advertised, permission, &registry, stop.clone()).await?;
     let broker = Arc::new(broker);
     metrics::register_broker(&broker, opening.log.damage.len(), &registry);
     topics::create_own(&broker)?;
@@ -93,16 +98,27 @@ pub async fn start(
     gate.open(Arc::clone(&broker));
     tasks.spawn(tick(Arc::clone(&broker), Arc::clone(&health), stop.clone(), end.clone()));
     tasks.spawn(keep_house(Arc::clone(&broker), end.clone()));
-    let mut registrations = JoinSet::new();
-    let namesrvs = broker.config.namesrv.split(';').map(str::trim).filter(|addr| !addr.is_empty());
-    for namesrv in namesrvs {
-        let (broker, namesrv) = (Arc::clone(&broker), namesrv.to_owned());
-        registrations.spawn(keep_registered(broker, namesrv, stop.clone()));
+    if let Some(file) = broker.config.state_file.clone() {
+        tasks.spawn(permission::follow(Arc::clone(&broker), file, end.clone()));
     }
+    let registrations = announce(&broker, &stop);
     health.set_started();
     broker.tell_readiness(&health, stop.is_cancelled());
     info!(broker = broker.config.name, %advertised, "serving");
     Ok(Running { broker, advertised, tasks, registrations, health, stop, end })
+}
+
+/// Tells every name server of the settings, wherever it is, until `stop`.
+fn announce(broker: &Arc<Broker>, stop: &CancellationToken) -> JoinSet<()> {
+    let names = broker.config.namesrv.split(';').map(str::trim).filter(|name| !name.is_empty());
+    let follow = |name: &str| {
+        let broker = Arc::clone(broker);
+        let announce = move |addr: SocketAddr, end| {
+            keep_registered(Arc::clone(&broker), addr.to_string(), end)
+        };
+        name_servers::follow(name.to_owned(), name_servers::look_up, announce, stop.clone())
+    };
+    names.map(follow).collect()
 }
 
 impl Running {
@@ -157,6 +173,7 @@ fn with_port(listen: SocketAddr) -> SocketAddr {
 async fn open(
     config: Config,
     advertised: SocketAddr,
+    permission: Permission,
     registry: &Registry,
     stop: CancellationToken,
 ) -> Result<(Broker, Opening), BrokerError> {
@@ -186,7 +203,7 @@ async fn open(
     report(&opening);
     // As they are made on a volume too small for those that were asked for.
     let config = Config { segment_size: opening.segment_size, ..config };
-    let parts = Parts { config, store, confirmations, parked, metrics, advertised };
+    let parts = Parts { config, store, confirmations, parked, metrics, advertised, permission };
     Ok((Broker::new(parts), opening))
 }
 

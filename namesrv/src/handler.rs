@@ -19,6 +19,7 @@ use crate::kept::KvError;
 use crate::metrics::Metrics;
 use crate::routes::{ConnectionId, Refused, Routes};
 use crate::settings::{Settings, SettingsError};
+use crate::warmup::Warmup;
 
 mod brokers;
 mod configuration;
@@ -31,6 +32,8 @@ pub(crate) struct Handler {
     /// As they were at start; changes made since are kept by `keeper`.
     pub(crate) start_settings: Settings,
     pub(crate) listen_port: u16,
+    /// Who has to announce itself before this name server is ready.
+    pub(crate) warmup: Warmup,
     pub(crate) metrics: Metrics,
 }
 

@@ -1,8 +1,8 @@
 //! The name server: brokers register here, and clients ask it where topics are.
 //!
 //! It holds routes in memory only; brokers announce themselves again after a restart. It never talks
-//! to Kubernetes, never connects to anybody, and knows no messages. [`NameServer::start`] runs one
-//! inside any process.
+//! to Kubernetes, connects to nobody but the peers of its settings, and knows no messages.
+//! [`NameServer::start`] runs one inside any process.
 #![forbid(unsafe_code)]
 
 mod config;
@@ -14,6 +14,7 @@ mod metrics;
 mod routes;
 mod server;
 mod settings;
+mod warmup;
 
 pub use config::Config;
 pub use disk::DiskError;

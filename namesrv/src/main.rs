@@ -13,6 +13,7 @@ use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::{Registry, register_process};
 use rocketkube_service::shutdown;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -34,6 +35,13 @@ struct Args {
     /// Directory of what is kept over restarts [default: data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// All name servers there are, `host:port` separated by `;`: this one is not ready before the
+    /// brokers are there that the others know
+    #[arg(long, value_name = "ADDRS")]
+    peers: Option<String>,
+    /// Names of brokers, separated by `,`, that have to be there before this one is ready
+    #[arg(long, value_name = "NAMES")]
+    expect: Option<String>,
     /// Log lines as text, or as json for collectors [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -51,14 +59,15 @@ impl Args {
             .flag("--listen", "listen", self.listen)?
             .flag("--http", "http", self.http)?
             .flag("--data-dir", "dataDir", data_dir)?
+            .flag("--peers", "peers", self.peers)?
+            .flag("--expect", "expect", self.expect)?
             .flag("--log-format", "logFormat", self.log_format.map(LogFormat::name))?;
-        Ok(layers.build(|_| Ok(()))?)
+        Ok(layers.build(Config::validate)?)
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+fn main() -> ExitCode {
+    match run(Args::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -69,10 +78,14 @@ async fn main() -> ExitCode {
 
 /// Fails only before there are logs. What fails later is logged: who collects log lines reads nothing
 /// else.
-async fn run(args: Args) -> anyhow::Result<ExitCode> {
+fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.config()?;
     let _logs = logs::start(config.log_format)?;
-    if let Err(error) = serve(config).await {
+    let runtime = Runtime::new().context("cannot start threads")?;
+    let served = runtime.block_on(serve(config));
+    // A name that is being looked up may hold its thread for long, and nobody wants to know it any more.
+    runtime.shutdown_background();
+    if let Err(error) = served {
         error!(error = format!("{error:#}"), "name server failed");
         return Ok(ExitCode::FAILURE);
     }
@@ -89,18 +102,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         format!("cannot listen on {} for HTTP; choose another http", config.http)
     })?;
     let http_addr = listener.local_addr().context("cannot tell the address of HTTP")?;
-    let server = NameServer::start(config, &metrics, shutdown.clone()).await?;
+    let end = CancellationToken::new();
+    let server = NameServer::start(config, &metrics, end).await?;
     let pages = Pages { health: Arc::clone(&health), metrics, status: Arc::new(server.status()) };
     // The probes answer until everything else has stopped.
     let http_shutdown = CancellationToken::new();
     let serving = tokio::spawn(http::serve(listener, pages, http_shutdown.clone()));
-    health.set_started();
-    health.set_ready();
-    info!(listen = %server.addr(), http = %http_addr, "name server is ready");
-
-    shutdown.cancelled().await;
-    health.set_unready("stopping");
-    server.stopped().await;
+    info!(listen = %server.addr(), http = %http_addr, "serving");
+    server.live(&health, shutdown).await;
     http_shutdown.cancel();
     serving.await.context("the HTTP server failed")?;
     Ok(())

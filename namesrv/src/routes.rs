@@ -30,7 +30,7 @@ const MAX_TOPICS_PER_BROKER: usize = 250_000;
 /// Most pairs of topic and broker; they need about 200 bytes each.
 const MAX_TOPIC_QUEUES: usize = 2_000_000;
 /// The member that takes writes.
-const MASTER: i64 = 0;
+pub(crate) const MASTER: i64 = 0;
 
 /// A connection, as its server numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

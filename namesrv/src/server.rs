@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use rocketkube_remoting::{BindError, CloseReason, Counters, Limits, Server};
+use rocketkube_service::http::Health;
 use rocketkube_service::metrics::{Kind, Registry, Sample};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::config::Config;
 use crate::disk::{Disk, DiskError};
@@ -17,9 +19,13 @@ use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::routes::Routes;
 use crate::settings::Settings;
+use crate::warmup::{self, Warmup};
 
 /// How often silent members are looked for. Apache's name server looks as often.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How long one of several goes on after it said that it stops, so that whoever chooses a server for
+/// clients has noticed. Clients that are told nothing go on asking the one they know.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why a name server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +42,10 @@ pub enum StartError {
 pub struct NameServer {
     addr: SocketAddr,
     handler: Arc<Handler>,
+    peers: Vec<String>,
     task: JoinHandle<()>,
+    /// Ends the task, or was cancelled by it.
+    shutdown: CancellationToken,
 }
 
 impl NameServer {
@@ -61,6 +70,7 @@ impl NameServer {
                 topic_list: config.topic_list,
             },
             listen_port: config.listen.port(),
+            warmup: Warmup::new(config.expected()),
             metrics: Metrics::new(registry),
         });
         let limits = Limits::default();
@@ -68,8 +78,9 @@ impl NameServer {
             Server::bind(&[config.listen], Arc::clone(&handler), limits, shutdown.clone())?;
         let addr = server.local_addrs().map_err(StartError::Address)?[0];
         register_metrics(registry, &handler, server.counters());
-        let task = tokio::spawn(run(Arc::clone(&handler), server, disk, shutdown));
-        Ok(Self { addr, handler, task })
+        let task = tokio::spawn(run(Arc::clone(&handler), server, disk, shutdown.clone()));
+        let peers = config.peers().map(str::to_owned).collect();
+        Ok(Self { addr, handler, peers, task, shutdown })
     }
 
     /// The address that is listened on.
@@ -87,8 +98,40 @@ impl NameServer {
                 "brokers": counts.brokers,
                 "members": counts.members,
                 "topics": counts.topics,
+                "awaitedBrokers": handler.warmup.missing(),
             })
         }
+    }
+
+    /// The life of a name server that is a process of its own: tells the probes when it is ready, which
+    /// takes until the brokers are there that it has to wait for, and ends in order after `stop`.
+    pub async fn live(self, health: &Health, stop: CancellationToken) {
+        health.set_started();
+        health.set_unready("waiting for brokers to announce themselves");
+        let warming = self.handler.warmup.run(warmup::known_to(self.peers.clone()));
+        // Dropped by its end, the wait for brokers is of no use any more.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.shutdown.cancelled() => {}
+            () = warming => {
+                health.set_ready();
+                info!("name server is ready");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.shutdown.cancelled() => {} // it failed, which was reported
+        }
+        health.set_unready("stopping");
+        if !self.peers.is_empty() {
+            // Nothing is lost by its end.
+            tokio::select! {
+                () = tokio::time::sleep(FAREWELL) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+        self.shutdown.cancel();
+        self.stopped().await;
     }
 
     /// Waits until everything has stopped, which the shutdown token asks for.

@@ -33,8 +33,9 @@ fn a_process_says_that_it_is_ready_and_ends_on_a_signal() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = process().arg("--data-dir").arg(dir.path()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let ready = lines.find_map(|line| Some(line.unwrap().split_once("http=")?.1.to_owned()));
-    let http = ready.unwrap();
+    let http = lines.find_map(|line| Some(line.unwrap().split_once("http=")?.1.to_owned()));
+    let http = http.unwrap();
+    lines.find(|line| line.as_ref().unwrap().contains("name server is ready")).unwrap().unwrap();
     assert!(get(&http, "/readyz").starts_with("HTTP/1.1 200"));
     assert!(get(&http, "/statusz").contains("\"topics\": 0"));
     let metrics = get(&http, "/metrics");

@@ -96,6 +96,9 @@ pub(crate) fn pull(
 
 /// The checks of a pull, in the order of Apache's broker, so that clients meet the same codes.
 fn check(broker: &Broker, header: &PullMessage<'_>, answer: Answer) -> Result<Pull, PullError> {
+    if !broker.permission.may_read() {
+        return Err(PullError::BrokerNotReadable { broker: broker.config.name.clone() });
+    }
     let group = &header.consumer_group;
     let settings = broker.group(group);
     let settings = settings.ok_or_else(|| PullError::NoSuchGroup { group: group.to_string() })?;

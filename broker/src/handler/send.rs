@@ -67,6 +67,9 @@ pub(crate) fn stage(
     if broker.is_stopping() {
         return Err(SendError::Stopping);
     }
+    if !broker.permission.may_write() {
+        return Err(SendError::BrokerNotWritable { broker: broker.config.name.clone() });
+    }
     let header: SendMessage<'_> = request.header()?;
     let topic = writable_topic(broker, &header)?;
     let queue = choose_queue(broker, &topic, header.queue_id)?;

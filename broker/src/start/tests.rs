@@ -28,13 +28,17 @@ async fn fixture() -> Fixture {
 }
 
 async fn fixture_in(data: TempDir) -> Fixture {
+    fixture_with(data, Config::default()).await
+}
+
+async fn fixture_with(data: TempDir, config: Config) -> Fixture {
     let config = Config {
         listen: ([127, 0, 0, 1], 0).into(),
         vip: false,
         data_dir: data.path().to_owned(),
         flush: FlushMode::Async,
         auto_create_topics: true,
-        ..Config::default()
+        ..config
     };
     let (registry, stop) = (Arc::new(Registry::default()), CancellationToken::new());
     let running = start(config, Arc::default(), Arc::clone(&registry), stop.clone()).await.unwrap();
@@ -62,6 +66,16 @@ fn pull(offset: &str) -> Command {
         ("subVersion", "0"),
     ];
     command(RequestCode::PULL_MESSAGE, &ext)
+}
+
+/// A pull that asks for no long poll.
+fn without_wait(mut pull: Command) -> Command {
+    for (key, value) in &mut pull.ext {
+        if key == "suspendTimeoutMillis" {
+            *value = "0".into();
+        }
+    }
+    pull
 }
 
 fn send() -> Command {
@@ -281,5 +295,71 @@ async fn only_so_many_pulls_of_a_connection_wait_for_the_disk() {
         let answer = tokio::time::timeout(SOON, pull).await.unwrap().unwrap();
         assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
     }
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_state_file_says_holds_for_clients_and_is_told_to_name_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let namesrv = rocketkube_namesrv::Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data_dir: dir.path().to_owned(),
+        ..rocketkube_namesrv::Config::default()
+    };
+    let end = CancellationToken::new();
+    let namesrv = rocketkube_namesrv::NameServer::start(namesrv, &Registry::default(), end).await;
+    let namesrv = namesrv.unwrap().addr().to_string();
+    let file = dir.path().join("state.yaml");
+    std::fs::write(&file, "perm: 4").unwrap();
+    let config =
+        Config { namesrv: namesrv.clone(), state_file: Some(file.clone()), ..Config::default() };
+    let f = fixture_with(tempfile::tempdir().unwrap(), config).await;
+    let namesrv = Connection::connect(&namesrv, SOON).await.unwrap();
+    let until_route_says = async |perm: &str| {
+        let told = async {
+            let ask = || command(RequestCode::GET_ROUTEINFO_BY_TOPIC, &[("topic", "t")]);
+            loop {
+                let answer = namesrv.call(ask(), SOON).await.unwrap();
+                if String::from_utf8_lossy(&answer.body).contains(perm) {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, told).await.unwrap();
+    };
+
+    let refused = f.call(send()).await;
+    assert_eq!(refused.response_code(), ResponseCode::NO_PERMISSION);
+    assert_eq!(refused.remark.unwrap(), "the broker[broker-a] sending message is forbidden");
+    let pulled = f.call(without_wait(pull("0"))).await;
+    assert_eq!(pulled.response_code(), ResponseCode::PULL_NOT_FOUND);
+    until_route_says("\"perm\":4").await;
+    assert_eq!(f.metric("rocketmq_broker_permission", ""), 4);
+
+    std::fs::write(&file, "perm: 0").unwrap();
+    until_route_says("\"perm\":0").await;
+    let refused = f.call(pull("0")).await;
+    assert_eq!(refused.response_code(), ResponseCode::NO_PERMISSION);
+    assert_eq!(refused.remark.unwrap(), "the broker[broker-a] pulling message is forbidden");
+
+    std::fs::write(&file, "perm: 6").unwrap();
+    until_route_says("\"perm\":6").await;
+    assert_eq!(f.call(send()).await.response_code(), ResponseCode::SUCCESS);
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_to_a_broker_that_stops_is_told_to_go_elsewhere() {
+    let f = fixture().await;
+    f.running.broker.stop_serving();
+    let refused = f.call(send()).await;
+    assert_eq!(refused.response_code(), ResponseCode::SERVICE_NOT_AVAILABLE);
+    assert_eq!(refused.remark.unwrap(), "the broker is stopping, send to another one");
+    let pulled = f.call(pull("0")).await;
+    assert_eq!(
+        pulled.response_code(),
+        ResponseCode::PULL_NOT_FOUND,
+        "without the wait it asks for"
+    );
     f.end().await;
 }

@@ -8,7 +8,7 @@ use rocketkube_protocol::{Body, BodyError, Request, header};
 use tracing::{info, warn};
 
 use super::{Answer, Handled, Handler, Outcome, Refusal, Session};
-use crate::routes::Registration;
+use crate::routes::{MASTER, Registration};
 
 /// Namespace of the layouts of ordered topics.
 pub(super) const ORDER_NAMESPACE: &str = "ORDER_TOPIC_CONFIG";
@@ -83,6 +83,9 @@ impl Handler {
             if left_out > 0 {
                 warn!(broker = registration.broker, left_out, "topics are not sound, or too many");
             }
+        }
+        if registration.id == MASTER {
+            self.warmup.arrived(registration.broker);
         }
         let mut fields = Vec::new();
         if let Some((master, ha_addr)) = registered.master {

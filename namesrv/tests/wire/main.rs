@@ -5,5 +5,6 @@
 
 mod bad_input;
 mod disk;
+mod life;
 mod requests;
 mod support;
