@@ -1,0 +1,142 @@
+//! Golden tests: `testdata/CASE/input.yaml` has a `BrokerSet` and facts, `output.yaml` what is made of
+//! them. With `UPDATE_GOLDEN=1` the outputs are written instead of compared.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use serde::de::DeserializeOwned;
+
+use super::*;
+
+const CASES: [&str; 6] =
+    ["minimal", "typical", "first-pass", "external", "hibernated", "ephemeral"];
+
+fn file(case: &str, name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "testdata", case, name].iter().collect()
+}
+
+fn input(case: &str) -> (BrokerSet, Facts) {
+    let text = std::fs::read_to_string(file(case, "input.yaml")).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let [set, facts] = documents.try_into().unwrap();
+    (serde_json::from_value(set).unwrap(), serde_json::from_value(facts).unwrap())
+}
+
+fn rendered(case: &str) -> Children {
+    let (set, facts) = input(case);
+    build(&set, &facts)
+}
+
+#[test]
+fn specs_become_the_objects_on_file() {
+    for case in CASES {
+        let documents: Vec<_> = rendered(case)
+            .objects
+            .iter()
+            .map(|child| serde_saphyr::to_string(&child.object).unwrap())
+            .collect();
+        let text = documents.join("---\n");
+        let path = file(case, "output.yaml");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(text == golden, "{case}: see git diff after UPDATE_GOLDEN=1\n{text}");
+    }
+}
+
+/// Reads an object as its type and writes it again: a field that the type does not have is lost.
+fn through<K: DeserializeOwned + Serialize>(object: &Value) -> Value {
+    serde_json::to_value(serde_json::from_value::<K>(object.clone()).unwrap()).unwrap()
+}
+
+#[test]
+fn every_field_is_one_that_kubernetes_has() {
+    for case in CASES {
+        for child in rendered(case).objects {
+            let object = &child.object;
+            let typed = match child.id.kind {
+                Kind::ConfigMap => through::<ConfigMap>(object),
+                Kind::ServiceAccount => through::<ServiceAccount>(object),
+                Kind::Role => through::<Role>(object),
+                Kind::RoleBinding => through::<RoleBinding>(object),
+                Kind::Service => through::<Service>(object),
+                Kind::EndpointSlice => through::<EndpointSlice>(object),
+                Kind::NetworkPolicy => through::<NetworkPolicy>(object),
+                Kind::PodDisruptionBudget => through::<PodDisruptionBudget>(object),
+                Kind::Deployment => through::<Deployment>(object),
+                Kind::StatefulSet => through::<StatefulSet>(object),
+                Kind::Pod | Kind::PersistentVolumeClaim => panic!("{:?} is no child", child.id),
+            };
+            assert_eq!(typed, *object, "{case}");
+        }
+    }
+}
+
+#[test]
+fn names_are_known_before_anything_is_rendered() {
+    for case in CASES {
+        let (set, facts) = input(case);
+        let Children { objects, awaiting } = build(&set, &facts);
+        let mut made: Vec<_> = objects.into_iter().map(|child| child.id).chain(awaiting).collect();
+        made.sort();
+        assert_eq!(made, names::all(&set), "{case}");
+    }
+}
+
+#[test]
+fn every_name_fits_where_kubernetes_puts_it() {
+    let (mut set, mut facts) = input("minimal");
+    set.metadata.name = Some("a".repeat(40));
+    set.spec.groups = 64;
+    facts.groups = vec![facts.groups[0].clone(); 64];
+    for child in build(&set, &facts).objects {
+        let name = &child.id.name;
+        // A pod's label has the name of its StatefulSet and a hash of ten letters behind it.
+        let longest = if child.id.kind == Kind::StatefulSet { 63 - 11 } else { 63 };
+        assert!(name.len() <= longest, "{name}");
+        assert_eq!(child.object["metadata"]["name"], **name);
+    }
+}
+
+/// What restarts a pod is a promise: each change alone, and whether the pods of a group notice.
+#[test]
+fn only_what_has_to_restarts_pods() {
+    let roll = |change: fn(&mut BrokerSet, &mut Facts)| {
+        let (mut set, mut facts) = input("minimal");
+        change(&mut set, &mut facts);
+        let children = build(&set, &facts).objects;
+        let sets = children.iter().find(|child| child.id.kind == Kind::StatefulSet).unwrap();
+        sets.object["spec"]["template"]["metadata"]["annotations"][labels::ROLL].clone()
+    };
+    let before = roll(|_, _| {});
+    let same: [fn(&mut BrokerSet, &mut Facts); 6] = [
+        |set, _| drop(set.spec.pod.labels.insert("a".into(), "b".into())),
+        |set, _| drop(set.spec.pod.annotations.insert("a".into(), "b".into())),
+        |set, _| set.spec.network_policy.enabled = false,
+        |set, _| set.spec.hibernate = true,
+        |_, facts| facts.groups[0].state = GroupState::Joining,
+        |_, facts| facts.groups[0].master = None,
+    ];
+    for change in same {
+        assert_eq!(roll(change), before);
+    }
+    let other: [fn(&mut BrokerSet, &mut Facts); 5] = [
+        |_, facts| facts.image = "rocketkube:2".into(),
+        |set, _| set.spec.messages.auto_create_topics = true,
+        |set, _| set.spec.pod.priority_class_name = Some("high".into()),
+        |_, facts| facts.name_servers = "ns.example.com:9876".into(),
+        |set, _| {
+            let at = "2030-01-31T06:00:00Z".to_owned();
+            set.metadata.annotations = Some([(labels::RESTART_AT.to_owned(), at)].into());
+        },
+    ];
+    for change in other {
+        assert_ne!(roll(change), before);
+    }
+}

@@ -1,0 +1,231 @@
+//! Conditions of a `BrokerSet`. Each says at which generation it was found.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use rocketkube_crds::broker_set::{BrokerSetStatus, GroupState, StorageKind};
+use rocketkube_crds::condition as kinds;
+
+use super::build::names;
+use super::status::View;
+use super::validate::{Problem, Reason};
+use crate::context::News;
+
+/// Longest message; the schema of conditions has 32 KiB, and etcd has better use for them.
+const LONGEST: usize = 4_000;
+
+struct Verdict {
+    kind: &'static str,
+    is: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Verdict {
+    fn yes(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, is: true, reason, message: message.into() }
+    }
+
+    fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, is: false, reason, message: message.into() }
+    }
+}
+
+/// All conditions; one that has not changed keeps its time.
+pub(crate) fn all(view: &View<'_>, before: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let ready = ready(view);
+    let stalled = stalled(view);
+    let mut verdicts = vec![available(view), spec_valid(view), storage(view), up_to_date(view)];
+    let resting = view.outcome.paused || (view.observed.set.spec.hibernate && view.stopped);
+    if !ready.is && !resting && stalled.is_none() {
+        let message = ready.message.clone();
+        verdicts.push(Verdict::yes(kinds::RECONCILING, "Progressing", message));
+    }
+    verdicts.extend(stalled);
+    verdicts.insert(0, ready);
+    verdicts.iter().map(|verdict| condition(view, verdict, before, now)).collect()
+}
+
+fn condition(
+    view: &View<'_>,
+    verdict: &Verdict,
+    before: &[Condition],
+    now: Timestamp,
+) -> Condition {
+    let status = if verdict.is { "True" } else { "False" };
+    let same = before.iter().find(|c| c.type_ == verdict.kind && c.status == status);
+    // Whole seconds, as everywhere in the API.
+    let now = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
+    Condition {
+        type_: verdict.kind.to_owned(),
+        status: status.to_owned(),
+        reason: verdict.reason.to_owned(),
+        message: verdict.message.chars().take(LONGEST).collect(),
+        observed_generation: view.observed.set.metadata.generation,
+        last_transition_time: same.map_or(now, |same| same.last_transition_time.clone()),
+    }
+}
+
+fn ready(view: &View<'_>) -> Verdict {
+    let no = |reason, message: String| Verdict::no(kinds::READY, reason, message);
+    let (total, spec) = (view.groups.len(), &view.observed.set.spec);
+    if !view.outcome.problems.is_empty() {
+        return no("InvalidSpec", told(&view.outcome.problems));
+    }
+    if view.outcome.paused {
+        let message = "the annotation mq.rocketkube.dev/paused is true: changes are not made";
+        return no("Paused", message.to_owned());
+    }
+    if spec.hibernate {
+        let left = view.observed.pods_of("broker").count();
+        let message = if left == 0 {
+            "all pods are stopped; set spec.hibernate to false to go on".to_owned()
+        } else {
+            format!("{left} broker pods are still stopping")
+        };
+        return no("Hibernated", message);
+    }
+    if !view.name_server.complete {
+        let message = "not all name servers are ready and current".to_owned();
+        return no("NameServerUnavailable", message);
+    }
+    let writable = view.writable();
+    if writable < total {
+        let waiting: Vec<_> = view
+            .groups
+            .iter()
+            .filter(|group| !group.is_writable())
+            .map(|group| names::group(&view.observed.key.name, group.index))
+            .take(8)
+            .collect();
+        let message = format!(
+            "{writable} of {total} groups take messages; waiting for {}",
+            waiting.join(", ")
+        );
+        let reason = if writable == 0 { "Initializing" } else { "GroupsUnavailable" };
+        return no(reason, message);
+    }
+    if view.current() < total {
+        return no("RollingUpdate", outdated(view));
+    }
+    Verdict::yes(kinds::READY, "AsSpecified", format!("{total} of {total} groups take messages"))
+}
+
+fn available(view: &View<'_>) -> Verdict {
+    let writable = view.writable();
+    if writable == 0 {
+        return Verdict::no(kinds::AVAILABLE, "NoWritableGroup", "no group takes messages");
+    }
+    if !view.name_server.available {
+        return Verdict::no(kinds::AVAILABLE, "NoNameServer", "no name server is ready");
+    }
+    Verdict::yes(kinds::AVAILABLE, "Serving", format!("{writable} groups take messages"))
+}
+
+fn up_to_date(view: &View<'_>) -> Verdict {
+    if view.outcome.paused || !view.outcome.problems.is_empty() {
+        let message = "the spec is not applied while it is paused or not valid";
+        return Verdict::no(kinds::UP_TO_DATE, "RolloutPaused", message);
+    }
+    if view.observed.set.spec.hibernate {
+        return Verdict::yes(kinds::UP_TO_DATE, "Hibernated", "no pods have to run");
+    }
+    if view.current() < view.groups.len() {
+        return Verdict::no(kinds::UP_TO_DATE, "RollingUpdate", outdated(view));
+    }
+    Verdict::yes(kinds::UP_TO_DATE, "AllCurrent", "all broker pods run what the spec says")
+}
+
+fn outdated(view: &View<'_>) -> String {
+    format!("{} of {} broker pods run what the spec says", view.current(), view.groups.len())
+}
+
+fn storage(view: &View<'_>) -> Verdict {
+    let (observed, spec) = (view.observed, &view.observed.set.spec.storage);
+    if spec.kind == StorageKind::Ephemeral {
+        let message = "messages are in directories that go with their pods";
+        return Verdict::yes(kinds::STORAGE_READY, "Ephemeral", message);
+    }
+    for group in &view.groups {
+        let name = names::claim(&observed.key.name, group.index);
+        let claim = observed.claims.iter().find(|c| c.metadata.name.as_ref() == Some(&name));
+        let phase = claim.and_then(|claim| claim.status.as_ref()?.phase.as_deref());
+        match phase {
+            Some("Bound") => {}
+            Some("Lost") => {
+                let message = format!("the volume of claim {name} is gone");
+                return Verdict::no(kinds::STORAGE_READY, "VolumeLost", message);
+            }
+            _ => {
+                let class = spec.storage_class_name.as_deref().unwrap_or("the default class");
+                let message = format!(
+                    "claim {name} has no volume yet (spec.storage.storageClassName: {class})"
+                );
+                return Verdict::no(kinds::STORAGE_READY, "ClaimPending", message);
+            }
+        }
+    }
+    Verdict::yes(kinds::STORAGE_READY, "Bound", "all claims have their volumes")
+}
+
+fn spec_valid(view: &View<'_>) -> Verdict {
+    let problems = &view.outcome.problems;
+    match problems.iter().map(|problem| problem.reason).min() {
+        None => Verdict::yes(kinds::SPEC_VALID, "Accepted", "the spec is accepted in full"),
+        Some(reason) => Verdict::no(kinds::SPEC_VALID, name(reason), told(problems)),
+    }
+}
+
+fn name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::ForbiddenChange => "ForbiddenChange",
+        Reason::ReferenceNotFound => "ReferenceNotFound",
+        Reason::NameServerConflict => "NameServerConflict",
+        Reason::NameConflict => "NameConflict",
+        Reason::InvalidValue => "InvalidValue",
+        Reason::Rejected => "DryRunRejected",
+        Reason::Waiting => "Waiting",
+    }
+}
+
+/// All problems in one text, each once.
+fn told(problems: &[Problem]) -> String {
+    let mut texts: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    texts.dedup();
+    texts.join("; ")
+}
+
+/// Work that does not go on by itself.
+fn stalled(view: &View<'_>) -> Option<Verdict> {
+    let problems = &view.outcome.problems;
+    if problems.iter().any(|problem| problem.reason != Reason::Waiting) {
+        return Some(Verdict::yes(kinds::STALLED, "InvalidSpec", told(problems)));
+    }
+    let trouble = view.trouble.as_ref()?;
+    Some(Verdict::yes(kinds::STALLED, trouble.reason, trouble.message.clone()))
+}
+
+/// What is new in a status.
+pub(crate) fn news(before: Option<&BrokerSetStatus>, after: &BrokerSetStatus) -> Vec<News> {
+    let find = |status: Option<&BrokerSetStatus>, kind: &str| {
+        status.and_then(|status| status.conditions.iter().find(|c| c.type_ == kind)).cloned()
+    };
+    let mut news = Vec::new();
+    if let Some(now) = find(Some(after), kinds::STALLED) {
+        let then = find(before, kinds::STALLED);
+        if then.is_none_or(|then| then.reason != now.reason || then.message != now.message) {
+            news.push(News::warning(&now.reason, now.message));
+        }
+    }
+    for group in &after.group_status {
+        let joined = |status: &BrokerSetStatus| {
+            let then = status.group_status.iter().find(|then| then.index == group.index);
+            then.is_some_and(|then| then.state == Some(GroupState::Joining))
+        };
+        if group.state == Some(GroupState::Active) && before.is_some_and(joined) {
+            let name = group.name.clone().unwrap_or_default();
+            let note = format!("group {name} has joined and takes messages");
+            news.push(News::normal("ScaleOut", note));
+        }
+    }
+    news
+}

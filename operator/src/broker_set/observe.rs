@@ -1,0 +1,214 @@
+//! What there is of a `BrokerSet`: the only reads of a pass, but for those that gate a restart.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::{Api, DynamicObject};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt as _};
+use rocketkube_crds::BrokerSet;
+use rocketkube_crds::broker_set::GroupState;
+use serde::de::DeserializeOwned;
+
+use super::Worker;
+use super::build::names;
+use super::build::{ChildId, Master};
+use crate::context::Key;
+use crate::kind::Kind;
+use crate::{Context, labels};
+
+/// Everything a pass decides from.
+pub(crate) struct Observed {
+    pub(crate) key: Key,
+    pub(crate) set: Arc<BrokerSet>,
+    /// Objects that this `BrokerSet` owns.
+    pub(crate) owned: BTreeMap<ChildId, Arc<DynamicObject>>,
+    /// Objects that stand where ours should, and whose they are.
+    pub(crate) foreign: Vec<(ChildId, Owner)>,
+    /// The `BrokerSet` whose name servers are shared, if there is one of that name.
+    pub(crate) shared: Option<Arc<BrokerSet>>,
+    /// Its name servers.
+    pub(crate) shared_name_server: Option<Deployment>,
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) claims: Vec<PersistentVolumeClaim>,
+}
+
+/// Who owns an object that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody, or somebody else.
+    Other(String),
+    /// A `BrokerSet` of the same name that was deleted: the object is on its way out.
+    Predecessor,
+}
+
+/// Reads caches, and asks the API server for what should be there and is in none of them.
+pub(crate) async fn observe(
+    set: &Arc<BrokerSet>,
+    worker: &Worker,
+) -> Result<Observed, kube::Error> {
+    let key = Key::of(&**set);
+    let uid = set.uid().unwrap_or_default();
+    let shared = shared(set, &key, worker);
+    let mut observed = Observed {
+        shared_name_server: shared.as_ref().and_then(|set| name_server_of(set, worker)),
+        shared,
+        key,
+        set: Arc::clone(set),
+        owned: BTreeMap::new(),
+        foreign: Vec::new(),
+        pods: Vec::new(),
+        claims: Vec::new(),
+    };
+    let mut seen = BTreeMap::new();
+    for (kind, object) in worker.caches.labelled(&observed.key) {
+        match kind {
+            Kind::Pod => observed.pods.extend(parse(&object)),
+            Kind::PersistentVolumeClaim => observed.claims.extend(parse(&object)),
+            _ => {
+                seen.insert(ChildId { kind, name: object.name_any() }, object);
+            }
+        }
+    }
+    let wanted = names::all(set);
+    for id in &wanted {
+        if !seen.contains_key(id)
+            && let Some(object) = live(&worker.context, &observed.key.namespace, id).await?
+        {
+            seen.insert(id.clone(), Arc::new(object));
+        }
+    }
+    for (id, object) in seen {
+        match owner(&object, &uid, &observed.key.name) {
+            None => drop(observed.owned.insert(id, object)),
+            Some(owner) if wanted.contains(&id) => observed.foreign.push((id, owner)),
+            // Somebody else's, where nothing of ours has to stand.
+            Some(_) => {}
+        }
+    }
+    Ok(observed)
+}
+
+/// An object as it is now, past all caches. Only names and owners of foreign objects matter.
+pub(crate) async fn live(
+    context: &Context,
+    namespace: &str,
+    id: &ChildId,
+) -> Result<Option<DynamicObject>, kube::Error> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), namespace, &id.kind.resource());
+    api.get_opt(&id.name).await
+}
+
+fn shared(set: &BrokerSet, key: &Key, worker: &Worker) -> Option<Arc<BrokerSet>> {
+    let other = set.spec.name_server.as_ref()?.from_broker_set.as_ref()?;
+    let reference =
+        ObjectRef::<DeserializeGuard<BrokerSet>>::new(&other.name).within(&key.namespace);
+    let found = worker.broker_sets.get(&reference)?;
+    found.0.as_ref().ok().map(|set| Arc::new(set.clone()))
+}
+
+fn name_server_of(set: &BrokerSet, worker: &Worker) -> Option<Deployment> {
+    let key = Key::of(set);
+    let name = names::name_server(&key.name);
+    let mut objects = worker.caches.labelled(&key).into_iter();
+    let is = |(kind, object): &(Kind, Arc<DynamicObject>)| {
+        *kind == Kind::Deployment && object.name_any() == name
+    };
+    objects.find(is).and_then(|(_, object)| parse(&object))
+}
+
+/// Whose an object is, if it is not the `BrokerSet`'s.
+fn owner(object: &DynamicObject, uid: &str, name: &str) -> Option<Owner> {
+    let controller = object.owner_references().iter().find(|owner| owner.controller == Some(true));
+    match controller {
+        Some(owner) if owner.uid == uid => None,
+        Some(owner) if owner.kind == BrokerSet::kind(&()) && owner.name == name => {
+            Some(Owner::Predecessor)
+        }
+        Some(owner) => Some(Owner::Other(format!("{} {}", owner.kind, owner.name))),
+        None => Some(Owner::Other("no BrokerSet".to_owned())),
+    }
+}
+
+/// An object as its type; what cannot be read as such is as good as not there.
+pub(crate) fn parse<K: Resource + DeserializeOwned>(object: &DynamicObject) -> Option<K> {
+    object.clone().try_parse().ok()
+}
+
+impl Observed {
+    pub(crate) fn get(&self, kind: Kind, name: &str) -> Option<&DynamicObject> {
+        self.owned.get(&ChildId { kind, name: name.to_owned() }).map(|object| &**object)
+    }
+
+    pub(crate) fn stateful_set(&self, index: i32) -> Option<StatefulSet> {
+        self.get(Kind::StatefulSet, &names::group(&self.key.name, index)).and_then(parse)
+    }
+
+    pub(crate) fn name_server(&self) -> Option<Deployment> {
+        self.get(Kind::Deployment, &names::name_server(&self.key.name)).and_then(parse)
+    }
+
+    /// The cluster address of a group's master Service.
+    pub(crate) fn address(&self, index: i32) -> Option<IpAddr> {
+        let service = self.get(Kind::Service, &names::master(&self.key.name, index))?;
+        service.data.pointer("/spec/clusterIP")?.as_str()?.parse().ok()
+    }
+
+    /// The broker pod of a group, also one that is not ready.
+    pub(crate) fn pod(&self, index: i32) -> Option<&Pod> {
+        let name = names::pod(&self.key.name, index);
+        self.pods.iter().find(|pod| pod.metadata.name.as_ref() == Some(&name))
+    }
+
+    /// Pods of a component.
+    pub(crate) fn pods_of<'a>(&'a self, component: &'a str) -> impl Iterator<Item = &'a Pod> {
+        let is = move |pod: &&Pod| {
+            pod.labels().get(labels::COMPONENT).is_some_and(|label| label == component)
+        };
+        self.pods.iter().filter(is)
+    }
+
+    /// The pod that serves a group: one member, so the one that is ready.
+    pub(crate) fn master(&self, index: i32) -> Option<Master> {
+        let pod = self.pod(index).filter(|pod| is_ready(pod))?;
+        Some(Master {
+            pod: pod.name_any(),
+            uid: pod.uid()?,
+            ip: pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?,
+            node: pod.spec.as_ref()?.node_name.clone(),
+        })
+    }
+
+    /// Groups that exist, by what a pod of theirs would need.
+    pub(crate) fn existing_groups(&self) -> i32 {
+        let index = |id: &ChildId| {
+            let label = self.owned.get(id)?.labels().get(labels::GROUP)?;
+            label.parse::<i32>().ok()
+        };
+        let sets = self.owned.keys().filter(|id| id.kind == Kind::StatefulSet);
+        sets.filter_map(index).max().map_or(0, |highest| highest.saturating_add(1))
+    }
+
+    /// Whether a group takes messages as far as is written down: in what brokers read, or else in the
+    /// status.
+    pub(crate) fn was_active(&self, index: i32) -> bool {
+        let told = self.get(Kind::ConfigMap, &names::state(&self.key.name, index));
+        let told = told.and_then(|map| map.data.pointer("/data/state.yaml")?.as_str());
+        let status = self.set.status.iter().flat_map(|status| &status.group_status);
+        let mut recorded = status.filter(|group| group.index == index);
+        told.is_some_and(|state| state.contains("perm: 6"))
+            || recorded.any(|group| group.state == Some(GroupState::Active))
+    }
+}
+
+/// Whether a pod serves.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
+    pod.metadata.deletion_timestamp.is_none() && ready.any(|condition| condition.status == "True")
+}

@@ -1,0 +1,178 @@
+//! Replaces broker pods that do not run what the spec says: one group at a time, and announced,
+//! because a group of one member does not answer meanwhile.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, PodSpec};
+use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::{Error, ResourceExt as _};
+use tracing::info;
+
+use super::build::names;
+use super::observe::{Observed, is_ready};
+use crate::context::News;
+use crate::{Context, FIELD_MANAGER, labels};
+
+/// A group: what its pod should be, and its pod.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) wanted: StatefulSet,
+    pub(crate) pod: Option<Pod>,
+}
+
+/// A pod that has to go, so that one with the right template comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Restart {
+    pub(crate) pod: String,
+    pub(crate) uid: Option<String>,
+    pub(crate) reason: &'static str,
+    pub(crate) serves: bool,
+}
+
+/// Deletes the pods that are due now. Decided on what the API server says at this moment: what a cache
+/// says may be older than the last restart.
+pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<(), Error> {
+    let groups = 0..observed.set.spec.groups;
+    let cached = groups.filter_map(|index| {
+        Some(Member { wanted: observed.stateful_set(index)?, pod: observed.pod(index).cloned() })
+    });
+    if due(&cached.collect::<Vec<_>>()).is_empty() {
+        return Ok(());
+    }
+    for restart in due(&members(observed, context).await?) {
+        announce(&restart, observed, context).await;
+        let Restart { pod, uid, reason, .. } = restart;
+        let preconditions = Some(Preconditions { uid, resource_version: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        match context.api::<Pod>(&observed.key.namespace).delete(&pod, &params).await {
+            // Somebody else was faster.
+            Err(Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            other => {
+                other?;
+                context.metrics.restarted();
+                info!(broker_set = %observed.key, pod, reason, "deleted, to come back as it should be");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn members(observed: &Observed, context: &Context) -> Result<Vec<Member>, Error> {
+    let key = &observed.key;
+    let ours =
+        format!("{}={},{}={FIELD_MANAGER}", labels::BROKER_SET, key.name, labels::MANAGED_BY);
+    let params = ListParams::default().labels(&ours);
+    let sets = context.api::<StatefulSet>(&key.namespace).list(&params).await?.items;
+    let pods = context.api::<Pod>(&key.namespace).list(&params).await?.items;
+    let named = |index| {
+        let wanted = sets.iter().find(|set| set.name_any() == names::group(&key.name, index))?;
+        let pod = pods.iter().find(|pod| pod.name_any() == names::pod(&key.name, index));
+        Some(Member { wanted: wanted.clone(), pod: pod.cloned() })
+    };
+    Ok((0..observed.set.spec.groups).filter_map(named).collect())
+}
+
+async fn announce(restart: &Restart, observed: &Observed, context: &Context) {
+    let note = if restart.serves {
+        format!("pod {} is replaced; its group does not answer until it is back", restart.pod)
+    } else {
+        format!("pod {} does not serve and is replaced by one of the new template", restart.pod)
+    };
+    let pod = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: Some(restart.pod.clone()),
+        namespace: Some(observed.key.namespace.clone()),
+        uid: restart.uid.clone(),
+        ..ObjectReference::default()
+    };
+    let news = News { related: Some(pod), ..News::warning(restart.reason, note) };
+    context.event(&*observed.set, news).await;
+}
+
+/// The pods that have to go now: all that serve nothing anyway, so that broken groups do not wait for
+/// each other; and else one that serves, if all other groups do.
+pub(crate) fn due(members: &[Member]) -> Vec<Restart> {
+    let outdated = |member: &&Member| member.is_outdated();
+    let broken: Vec<_> =
+        members.iter().filter(outdated).filter(|member| !member.serves()).collect();
+    if !broken.is_empty() {
+        return broken.into_iter().filter_map(Member::restart).collect();
+    }
+    let all_serve = members.iter().all(|member| member.is_stopped() || member.serves());
+    let first = members.iter().find(outdated).filter(|_| all_serve);
+    first.and_then(Member::restart).into_iter().collect()
+}
+
+impl Member {
+    /// Whether it should have no pod.
+    fn is_stopped(&self) -> bool {
+        self.wanted.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
+    }
+
+    fn serves(&self) -> bool {
+        self.pod.as_ref().is_some_and(is_ready)
+    }
+
+    /// Whether its pod was made from another template, and is not on its way out already. A pod that is
+    /// to be stopped is left to that.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let Some(pod) = &self.pod else { return false };
+        !self.is_stopped()
+            && pod.metadata.deletion_timestamp.is_none()
+            && self.template(labels::ROLL) != annotation(pod, labels::ROLL)
+            // The StatefulSet would make the same pod again before it has seen its new template.
+            && self.is_observed()
+    }
+
+    /// Whether its pod was made from the template there is now.
+    pub(crate) fn is_current(&self) -> bool {
+        let pod = self.pod.as_ref();
+        self.is_observed()
+            && pod.is_some_and(|pod| self.template(labels::ROLL) == annotation(pod, labels::ROLL))
+    }
+
+    /// Whether the `StatefulSet`'s controller knows the template.
+    fn is_observed(&self) -> bool {
+        let observed = self.wanted.status.as_ref().and_then(|status| status.observed_generation);
+        observed == self.wanted.metadata.generation
+    }
+
+    fn template(&self, key: &str) -> Option<&String> {
+        self.wanted.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?.get(key)
+    }
+
+    fn restart(&self) -> Option<Restart> {
+        let pod = self.pod.as_ref()?;
+        let serves = self.serves();
+        let reason = if serves { self.change(pod) } else { "RevisionRepair" };
+        Some(Restart { pod: pod.name_any(), uid: pod.uid(), reason, serves })
+    }
+
+    /// What changed, the most telling first.
+    fn change(&self, pod: &Pod) -> &'static str {
+        let wanted = self.wanted.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+        let differs =
+            |what: fn(&PodSpec) -> String| wanted.map(what) != pod.spec.as_ref().map(what);
+        let noted = |key| self.template(key) != annotation(pod, key);
+        if differs(|spec| format!("{:?}", first(spec).map(|container| &container.image))) {
+            "ImageChanged"
+        } else if noted(labels::SETTINGS) {
+            "ConfigChanged"
+        } else if noted(labels::RESTART_AT) {
+            "ManualRestart"
+        } else if differs(|spec| format!("{:?}", first(spec).map(|container| &container.resources)))
+        {
+            "ResourcesChanged"
+        } else {
+            "PodChanged"
+        }
+    }
+}
+
+fn first(spec: &PodSpec) -> Option<&k8s_openapi::api::core::v1::Container> {
+    spec.containers.first()
+}
+
+fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a String> {
+    pod.metadata.annotations.as_ref()?.get(key)
+}

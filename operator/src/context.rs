@@ -1,0 +1,324 @@
+//! What every part of the operator is given.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::{Stream, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Api, ListParams};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource, ResourceExt};
+use parking_lot::Mutex;
+use rocketkube_crds::broker_set::Counts;
+use rocketkube_service::metrics::Registry;
+use tokio::sync::Notify;
+use tracing::warn;
+
+use crate::{Config, Metrics};
+
+/// Names a `BrokerSet`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Key {
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of an object, which is a namespaced one.
+    pub fn of(object: &impl Resource) -> Self {
+        Self::new(object.namespace().unwrap_or_default(), object.name_any())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The time of day, which tests set.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(Timestamp::now)
+    }
+}
+
+/// The namespaces of one set of watches: one of them, or all.
+#[derive(Debug, Default)]
+pub struct Scope {
+    /// `None`: all.
+    pub namespace: Option<String>,
+    /// `BrokerSets` that something happened to. Bounded by the number of `BrokerSets`.
+    dirty: Mutex<BTreeSet<Key>>,
+    changed: Notify,
+}
+
+impl Scope {
+    pub(crate) fn new(namespace: Option<&str>) -> Self {
+        Self { namespace: namespace.map(str::to_owned), ..Self::default() }
+    }
+
+    fn covers(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|mine| mine == namespace)
+    }
+
+    /// Has the `BrokerSet` looked at soon.
+    pub(crate) fn mark(&self, key: Key) {
+        self.dirty.lock().insert(key);
+        self.changed.notify_one();
+    }
+
+    /// What was marked, without end.
+    pub(crate) fn marked(self: Arc<Self>) -> impl Stream<Item = Key> + Send {
+        stream::unfold(self, |scope| async move {
+            loop {
+                if let Some(key) = scope.dirty.lock().pop_first() {
+                    return Some((key, Arc::clone(&scope)));
+                }
+                scope.changed.notified().await;
+            }
+        })
+    }
+}
+
+/// What the sync worker of a `BrokerSet` has done. Made in `sync`, read by the controller of
+/// `BrokerSets`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Broker groups that have every topic and consumer group which the others have, declared by an
+    /// object or not. A group that joins takes no message before it is in here.
+    pub filled: BTreeSet<i32>,
+    /// For the status.
+    pub topics: Option<Counts>,
+    /// For the status.
+    pub consumer_groups: Option<Counts>,
+}
+
+/// The last report of each sync worker.
+#[derive(Debug, Default)]
+pub struct SyncTable {
+    reports: Mutex<BTreeMap<Key, SyncReport>>,
+    /// Whether there are sync workers at all. Without them nothing would ever be filled.
+    present: AtomicBool,
+}
+
+impl SyncTable {
+    /// Says that sync workers run: from now on a group is filled when one of them says so.
+    pub fn set_present(&self) {
+        self.present.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn report(&self, key: &Key) -> Option<SyncReport> {
+        self.reports.lock().get(key).cloned()
+    }
+
+    /// Whether the group may take messages.
+    pub(crate) fn is_filled(&self, key: &Key, group: i32) -> bool {
+        !self.present.load(Ordering::Acquire)
+            || self.reports.lock().get(key).is_some_and(|report| report.filled.contains(&group))
+    }
+}
+
+/// What every part of the operator is given.
+pub struct Context {
+    pub client: Client,
+    pub config: Config,
+    pub metrics: Metrics,
+    pub clock: Clock,
+    /// One for each watched namespace, or a single one for all.
+    pub scopes: Vec<Arc<Scope>>,
+    /// Filled by `sync`; see [`Context::publish_sync`].
+    pub sync: SyncTable,
+    recorder: Recorder,
+}
+
+impl Context {
+    pub fn new(client: Client, config: Config, registry: &Registry, clock: Clock) -> Arc<Self> {
+        let mut scopes: Vec<_> =
+            config.watched().into_iter().map(|name| Arc::new(Scope::new(Some(name)))).collect();
+        if scopes.is_empty() {
+            scopes.push(Arc::new(Scope::new(None)));
+        }
+        let reporter = Reporter {
+            controller: crate::FIELD_MANAGER.to_owned(),
+            instance: Some(config.identity.clone()).filter(|name| !name.is_empty()),
+        };
+        let recorder = Recorder::new(client.clone(), reporter);
+        let (metrics, sync) = (Metrics::new(registry), SyncTable::default());
+        Arc::new(Self { client, config, metrics, clock, scopes, sync, recorder })
+    }
+
+    /// The objects of a kind in a scope.
+    pub fn api_in<K>(&self, scope: &Scope) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        match &scope.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    /// The objects of a kind in a namespace.
+    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Has a `BrokerSet` looked at soon.
+    pub fn mark(&self, key: &Key) {
+        for scope in self.scopes.iter().filter(|scope| scope.covers(&key.namespace)) {
+            scope.mark(key.clone());
+        }
+    }
+
+    /// Takes the report of a sync worker; `None` when its `BrokerSet` is gone.
+    pub fn publish_sync(&self, key: &Key, report: Option<SyncReport>) {
+        let mut reports = self.sync.reports.lock();
+        let changed = match report {
+            None => reports.remove(key).is_some(),
+            Some(report) if reports.get(key) == Some(&report) => false,
+            Some(report) => {
+                reports.insert(key.clone(), report);
+                true
+            }
+        };
+        drop(reports);
+        if changed {
+            self.mark(key);
+        }
+    }
+
+    /// Tells people about an object. They are a courtesy: one that cannot be written is logged.
+    pub async fn event(&self, about: &impl EventTarget, news: News) {
+        let News { warning, reason, note, related } = news;
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.clone(),
+            note: Some(shortened(note)),
+            action: reason,
+            secondary: related,
+        };
+        if let Err(error) = self.recorder.publish(&event, &about.reference()).await {
+            warn!(reason = event.reason, %error, "event was not written");
+        }
+    }
+
+    /// Whether the definitions of our kinds are there, by asking for one object of a scope.
+    pub(crate) async fn definitions_exist(&self) -> Result<(), kube::Error> {
+        for scope in &self.scopes {
+            let api: Api<rocketkube_crds::BrokerSet> = self.api_in(scope);
+            api.list_metadata(&ListParams::default().limit(1)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that people should hear of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct News {
+    /// Whether somebody may have to act.
+    pub warning: bool,
+    /// One word, in camel case.
+    pub reason: String,
+    pub note: String,
+    /// The pod, say, that it is about besides the object.
+    pub related: Option<ObjectReference>,
+}
+
+impl News {
+    pub fn normal(reason: &str, note: String) -> Self {
+        Self { warning: false, reason: reason.to_owned(), note, related: None }
+    }
+
+    pub fn warning(reason: &str, note: String) -> Self {
+        Self { warning: true, ..Self::normal(reason, note) }
+    }
+}
+
+/// The API server refuses notes over 1 kB.
+fn shortened(mut note: String) -> String {
+    const LONGEST: usize = 1_000;
+    if note.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
+        note.truncate(end);
+        note.push_str("...");
+    }
+    note
+}
+
+/// Something that an event can be about.
+pub trait EventTarget {
+    fn reference(&self) -> ObjectReference;
+}
+
+impl<K: Resource<DynamicType = ()>> EventTarget for K {
+    fn reference(&self) -> ObjectReference {
+        self.object_ref(&())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mark_that_was_set_twice_is_seen_once() {
+        let scope = Arc::new(Scope::new(None));
+        let (a, b) = (Key::new("ns", "a"), Key::new("ns", "b"));
+        scope.mark(a.clone());
+        scope.mark(b.clone());
+        scope.mark(a.clone());
+        let mut marked = Box::pin(Arc::clone(&scope).marked());
+        assert_eq!(marked.next().await, Some(a));
+        assert_eq!(marked.next().await, Some(b.clone()));
+        assert!(futures::poll!(marked.next()).is_pending());
+        scope.mark(b.clone());
+        assert_eq!(marked.next().await, Some(b));
+    }
+
+    #[test]
+    fn without_sync_workers_every_group_is_filled() {
+        let (table, key) = (SyncTable::default(), Key::new("ns", "a"));
+        assert!(table.is_filled(&key, 1));
+        table.set_present();
+        assert!(!table.is_filled(&key, 1));
+        let report = SyncReport { filled: [1].into(), ..SyncReport::default() };
+        table.reports.lock().insert(key.clone(), report);
+        assert!(table.is_filled(&key, 1) && !table.is_filled(&key, 2));
+    }
+
+    #[test]
+    fn a_long_note_is_cut_between_letters() {
+        let note = shortened("é".repeat(600));
+        assert_eq!(note.len(), 1_003);
+        assert!(note.ends_with("é..."));
+    }
+}

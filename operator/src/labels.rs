@@ -1,0 +1,27 @@
+//! Names of the labels and annotations by which the operator knows its own.
+
+/// Who made an object. Watches ask for nothing else.
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Which `BrokerSet` it belongs to.
+pub(crate) const BROKER_SET: &str = "mq.rocketkube.dev/brokerset";
+/// Which group of it, by index.
+pub(crate) const GROUP: &str = "mq.rocketkube.dev/group";
+/// `broker` or `namesrv`.
+pub(crate) const COMPONENT: &str = "app.kubernetes.io/component";
+/// What a broker is in its group. On pods only, and for people: nothing selects by it.
+pub(crate) const ROLE: &str = "mq.rocketkube.dev/role";
+
+/// On every child: hash of what was applied. If it is right, no field was dropped since.
+pub(crate) const RENDERED: &str = "mq.rocketkube.dev/rendered";
+/// On broker pods: hash of all that a pod has to be replaced for.
+pub(crate) const ROLL: &str = "mq.rocketkube.dev/roll";
+/// On broker pods: hash of the settings they were started with.
+pub(crate) const SETTINGS: &str = "mq.rocketkube.dev/settings";
+/// On broker pods: the state of the group that the pod should know. A change of it makes the kubelet
+/// refresh mounted files at once instead of within a minute or two.
+pub(crate) const STATE: &str = "mq.rocketkube.dev/state";
+
+/// On a `BrokerSet`: `true` while it must be left as it is.
+pub(crate) const PAUSED: &str = "mq.rocketkube.dev/paused";
+/// On a `BrokerSet`, and from there on its broker pods: a time; a new one restarts the brokers.
+pub(crate) const RESTART_AT: &str = "mq.rocketkube.dev/restart-at";

@@ -1,0 +1,133 @@
+//! What the operator tells of itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::Store;
+use parking_lot::Mutex;
+use rocketkube_crds::BrokerSet;
+use rocketkube_service::metrics::{Counter, Kind, Registry, Sample};
+
+use crate::context::Key;
+
+type BrokerSets = Store<DeserializeGuard<BrokerSet>>;
+
+/// Numbers of the operator.
+#[derive(Clone)]
+pub struct Metrics {
+    reconciled: Counter,
+    failed: Counter,
+    applied: Counter,
+    restarted: Counter,
+    last_success: Arc<AtomicI64>,
+    leading: Arc<AtomicBool>,
+    broker_sets: Arc<Mutex<Vec<BrokerSets>>>,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let passes = |result: &str| {
+            let labels = vec![("kind", "BrokerSet".to_owned()), ("result", result.to_owned())];
+            registry.counter("mq_reconcile_total", "Passes over an object.", labels)
+        };
+        let counter = |name, help| registry.counter(name, help, Vec::new());
+        let metrics = Self {
+            reconciled: passes("ok"),
+            failed: passes("error"),
+            applied: counter("mq_operator_applied_objects_total", "Objects made or changed."),
+            restarted: counter("mq_operator_pod_restarts_total", "Broker pods replaced."),
+            last_success: Arc::default(),
+            leading: Arc::default(),
+            broker_sets: Arc::default(),
+        };
+        metrics.register(registry);
+        metrics
+    }
+
+    fn register(&self, registry: &Registry) {
+        let leading = Arc::clone(&self.leading);
+        registry.register("mq_operator_leader", "Whether this operator acts.", Kind::Gauge, {
+            move || vec![Sample::new(f64::from(leading.load(Ordering::Acquire)), Vec::new())]
+        });
+        let last = Arc::clone(&self.last_success);
+        registry.register(
+            "mq_reconcile_last_success_timestamp",
+            "When a pass last succeeded, in seconds since 1970.",
+            Kind::Gauge,
+            move || {
+                let labels = vec![("kind", "BrokerSet".to_owned())];
+                #[expect(clippy::cast_precision_loss, reason = "a time fits for a long while")]
+                let value = last.load(Ordering::Acquire) as f64;
+                vec![Sample::new(value, labels)]
+            },
+        );
+        let stores = Arc::clone(&self.broker_sets);
+        let undecodable = move || {
+            let stores = stores.lock();
+            let bad = stores.iter().flat_map(Store::state).filter(|set| set.0.is_err()).count();
+            #[expect(clippy::cast_precision_loss, reason = "a number of objects is small")]
+            let count = bad as f64;
+            vec![Sample::new(count, vec![("kind", "BrokerSet".to_owned())])]
+        };
+        registry.register(
+            "mq_undecodable_objects",
+            "Objects that this operator cannot read, and leaves alone.",
+            Kind::Gauge,
+            undecodable,
+        );
+        let stores = Arc::clone(&self.broker_sets);
+        registry.register(
+            "mq_resource_condition",
+            "1 for the status that a condition has.",
+            Kind::Gauge,
+            move || stores.lock().iter().flat_map(conditions).collect(),
+        );
+    }
+
+    /// Tells the conditions of these from now on.
+    pub(crate) fn watch(&self, store: BrokerSets) {
+        self.broker_sets.lock().push(store);
+    }
+
+    pub(crate) fn set_leading(&self, leading: bool) {
+        self.leading.store(leading, Ordering::Release);
+    }
+
+    pub(crate) fn passed(&self, now: Timestamp) {
+        self.reconciled.add(1);
+        self.last_success.store(now.as_second(), Ordering::Release);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failed.add(1);
+    }
+
+    pub(crate) fn applied(&self) {
+        self.applied.add(1);
+    }
+
+    pub(crate) fn restarted(&self) {
+        self.restarted.add(1);
+    }
+}
+
+fn conditions(store: &BrokerSets) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for guard in store.state() {
+        let Ok(set) = &guard.0 else { continue };
+        let key = Key::of(set);
+        for condition in set.status.iter().flat_map(|status| &status.conditions) {
+            let labels = vec![
+                ("kind", "BrokerSet".to_owned()),
+                ("namespace", key.namespace.clone()),
+                ("name", key.name.clone()),
+                ("type", condition.type_.clone()),
+                ("status", condition.status.clone()),
+            ];
+            samples.push(Sample::new(1.0, labels));
+        }
+    }
+    samples
+}

@@ -1,0 +1,130 @@
+//! Start and stop order of the operator: definitions, caches, leadership, controllers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocketkube_service::http::Health;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::caches::Caches;
+use crate::leader::{self, LeaderError};
+use crate::{Context, broker_set};
+
+/// How long until it is asked again whether the definitions are there.
+const DEFINITIONS_RETRY: Duration = Duration::from_secs(5);
+
+/// Why the operator ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    #[error("not the leader")]
+    Leader(#[from] LeaderError),
+    #[error("a vital task of the operator ended: {0}")]
+    Task(&'static str),
+}
+
+/// Runs until `shutdown`: waits for definitions and leadership, and then acts.
+///
+/// It is ready as soon as its caches are filled, leading or not, so that several can be rolled out.
+pub async fn run(
+    context: Arc<Context>,
+    health: &Health,
+    shutdown: CancellationToken,
+) -> Result<(), OperatorError> {
+    health.set_started();
+    if !definitions(&context, health, &shutdown).await {
+        return Ok(());
+    }
+    let mut watches = JoinSet::new();
+    let caches = start_caches(&context, &mut watches, &shutdown);
+    // Cancel-safe: both only wait.
+    let filled = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        filled = all_filled(&caches) => filled,
+    };
+    if !filled {
+        return Err(OperatorError::Task("a watch"));
+    }
+    health.set_ready();
+    let Some(mut leadership) = leader::acquire(&context, &shutdown).await? else { return Ok(()) };
+    context.metrics.set_leading(true);
+    // Whatever the controllers were doing when the Lease is lost is dropped: it is another's now.
+    let result = tokio::select! {
+        lost = leadership.lost() => Err(lost.into()),
+        result = act(&context, caches, &shutdown) => result,
+    };
+    context.metrics.set_leading(false);
+    health.set_unready("stopping");
+    leadership.release().await;
+    result
+}
+
+/// Acts as if the Lease were held, until `shutdown`. For tests, and for whoever is sure to be alone.
+pub async fn lead(context: Arc<Context>, shutdown: CancellationToken) -> Result<(), OperatorError> {
+    let mut watches = JoinSet::new();
+    let caches = start_caches(&context, &mut watches, &shutdown);
+    act(&context, caches, &shutdown).await
+}
+
+/// All controllers. Each ends with `shutdown`, and none may end before.
+async fn act(
+    context: &Arc<Context>,
+    caches: Vec<Arc<Caches>>,
+    shutdown: &CancellationToken,
+) -> Result<(), OperatorError> {
+    let mut controllers = JoinSet::new();
+    for (scope, caches) in context.scopes.iter().zip(caches) {
+        let (context, scope) = (Arc::clone(context), Arc::clone(scope));
+        controllers.spawn(broker_set::run(context, scope, caches, shutdown.clone()));
+    }
+    while let Some(ended) = controllers.join_next().await {
+        if ended.is_err() || !shutdown.is_cancelled() {
+            return Err(OperatorError::Task("a controller"));
+        }
+    }
+    Ok(())
+}
+
+fn start_caches(
+    context: &Context,
+    watches: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) -> Vec<Arc<Caches>> {
+    let start = |scope| Caches::start(context, scope, watches, shutdown);
+    context.scopes.iter().map(start).collect()
+}
+
+async fn all_filled(caches: &[Arc<Caches>]) -> bool {
+    for caches in caches {
+        if !caches.filled().await {
+            return false;
+        }
+    }
+    true
+}
+
+/// Waits until the API server knows our kinds; false if told to stop before.
+async fn definitions(context: &Context, health: &Health, shutdown: &CancellationToken) -> bool {
+    let mut said = false;
+    loop {
+        let Err(error) = context.definitions_exist().await else { return true };
+        let missing = matches!(&error, kube::Error::Api(status) if status.code == 404);
+        let reason = if missing {
+            "the definitions of mq.rocketkube.dev are missing: apply the CRDs of this release"
+        } else {
+            "BrokerSets cannot be listed"
+        };
+        health.set_unready(reason);
+        if !said {
+            warn!(%error, reason, "not ready");
+            said = true;
+        }
+        // Cancel-safe: nothing is held.
+        tokio::select! {
+            () = shutdown.cancelled() => return false,
+            () = sleep(DEFINITIONS_RETRY) => {}
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! The life of a `BrokerSet`, at an API server in the test's own process.
+#![forbid(unsafe_code)]
+
+mod support;
+
+use rocketkube_operator::{Key, SyncReport};
+use serde_json::json;
+use support::run::{Cluster, NAMESPACE, Operator, broker_set, changes};
+use support::{Fate, Id, Verb, first};
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_spec_becomes_ready() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+    assert_eq!(cluster.phase("orders"), "Running");
+    let set = cluster.get("mq.rocketkube.dev", "brokersets", "orders").unwrap();
+    let status = &set["status"];
+    assert_eq!(status["brokers"], "1/1");
+    assert_eq!(status["writableGroups"], 1);
+    assert_eq!(status["image"], "rocketkube:1");
+    assert_eq!(status["version"], "1");
+    assert_eq!(status["renderVersion"], 1);
+    assert_eq!(status["nameServer"]["internal"], "orders-namesrv.shop.svc:9876");
+    assert_eq!(status["groupStatus"][0]["state"], "Active");
+    for condition in status["conditions"].as_array().unwrap() {
+        assert_eq!(condition["observedGeneration"], set["metadata"]["generation"], "{condition}");
+        assert_eq!(condition["status"], "True", "{condition}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_master_service_leads_to_the_pod_wherever_it_comes_back() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let slice = || cluster.get("discovery.k8s.io", "endpointslices", "orders-b0-master").unwrap();
+    let address = || slice()["endpoints"][0]["addresses"][0].clone();
+    let pod = || cluster.get("", "pods", "orders-b0-0").unwrap()["status"]["podIP"].clone();
+    let first_address = address();
+    assert_eq!(first_address, pod());
+
+    let id = Id::new("", "pods", NAMESPACE, "orders-b0-0");
+    cluster.server.objects(|objects| objects.remove(&id));
+    cluster.quiet().await;
+    assert_ne!(address(), first_address);
+    assert_eq!(address(), pod());
+    let set = cluster.get("apps", "statefulsets", "orders-b0").unwrap();
+    let service = cluster.get("", "services", "orders-b0-master").unwrap();
+    let advertised =
+        format!("--advertise={}:10911", service["spec"]["clusterIP"].as_str().unwrap());
+    let arguments = &set["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(arguments.as_array().unwrap().contains(&advertised.into()), "{arguments}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_when_nothing_changed() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 3, "pod": { "labels": { "team": "a" } } }));
+    cluster.quiet().await;
+    operator.kill().await;
+    cluster.server.take_calls();
+
+    let _operator = Operator::start(&cluster.server);
+    let calls = cluster.quiet().await;
+    assert_eq!(changes(&calls), Vec::<String>::new());
+    assert!(calls.iter().any(|call| call.verb == Verb::List), "it did look");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_changes_behind_its_back_is_put_right() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let service = Id::new("", "services", NAMESPACE, "orders-namesrv");
+    cluster.server.objects(|objects| {
+        objects.edit(&service, |service| {
+            service["spec"]["ports"][0]["port"] = 1.into();
+            service["metadata"]["labels"]["theirs"] = "stays".into();
+        });
+    });
+    let calls = cluster.quiet().await;
+    assert_eq!(changes(&calls), ["patch services orders-namesrv "]);
+    let service = cluster.get("", "services", "orders-namesrv").unwrap();
+    assert_eq!(service["spec"]["ports"][0]["port"], 9876);
+    assert_eq!(service["metadata"]["labels"]["theirs"], "stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_image_restarts_one_group_at_a_time_and_says_so_before() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 3 }));
+    cluster.quiet().await;
+    cluster.apply("orders", &json!({ "groups": 3, "image": "rocketkube:2" }));
+    let calls = cluster.quiet().await;
+
+    let interesting = |call: &&support::Call| {
+        (call.resource == "pods" && call.verb == Verb::Delete)
+            || (call.resource == "events" && call.verb == Verb::Create)
+            // What shows that a pod is back: its address goes into the slice.
+            || (call.resource == "endpointslices" && call.body["endpoints"][0].is_object())
+    };
+    let order: Vec<_> =
+        calls.iter().filter(interesting).map(|call| call.resource.as_str()).collect();
+    let one = ["events", "pods", "endpointslices"];
+    assert_eq!(order, one.repeat(3), "{:?}", changes(&calls));
+    assert_eq!(cluster.events(), ["ImageChanged"; 3]);
+    assert!(cluster.is_ready("orders"));
+    for index in 0..3 {
+        let pod = cluster.get("", "pods", &format!("orders-b{index}-0")).unwrap();
+        assert_eq!(pod["spec"]["containers"][0]["image"], "rocketkube:2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_image_is_named_and_the_next_apply_heals_it() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:bad" }));
+    cluster.quiet().await;
+    let (status, reason, message) = cluster.condition("orders", "Stalled").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "ImagePull"));
+    assert!(message.contains("orders-b0-0") && message.contains("spec.image"), "{message}");
+    let still = cluster.get("", "pods", "orders-b1-0").unwrap();
+    assert_eq!(still["spec"]["containers"][0]["image"], "rocketkube:1", "the second goes on");
+    assert!(cluster.events().contains(&"ImagePull".to_owned()));
+
+    cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:3" }));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+    assert_eq!(cluster.condition("orders", "Stalled"), None);
+    assert!(cluster.events().contains(&"RevisionRepair".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_reach_running_pods_without_a_restart() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let before = cluster.get("", "pods", "orders-b0-0").unwrap();
+    assert_eq!(before["metadata"]["labels"]["mq.rocketkube.dev/role"], "master");
+    cluster.apply("orders", &json!({ "pod": { "labels": { "team": "a" } } }));
+    cluster.quiet().await;
+    let after = cluster.get("", "pods", "orders-b0-0").unwrap();
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(after["metadata"]["labels"]["team"], "a");
+    assert!(cluster.is_ready("orders"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_made_once_for_each_time_it_is_asked_for() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let key = "mq.rocketkube.dev/restart-at";
+    cluster.annotate("orders", key, "2030-01-31T06:00:00Z".into());
+    let calls = cluster.quiet().await;
+    assert_eq!(changes(&calls).iter().filter(|call| call.starts_with("delete pods")).count(), 1);
+    assert_eq!(cluster.events(), ["ManualRestart"]);
+    cluster.annotate("orders", key, "tomorrow".into());
+    cluster.quiet().await;
+    let (_, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert_eq!(reason, "InvalidValue");
+    assert!(message.contains(key) && message.contains("tomorrow"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_of_another_release_changes_nothing() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    operator.kill().await;
+    cluster.server.take_calls();
+    let _operator = Operator::start_with(&cluster.server, "rocketkube:2");
+    assert_eq!(changes(&cluster.quiet().await), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_group_takes_no_message_before_it_has_what_the_others_have() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    operator.context.sync.set_present();
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"), "the first group lacks nothing");
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    let state = || cluster.get("", "configmaps", "orders-b1-state").unwrap()["data"].clone();
+    assert_eq!(state()["state.yaml"], "perm: 0\n");
+    assert_eq!(cluster.phase("orders"), "Scaling");
+    assert!(!cluster.is_ready("orders"));
+
+    let report = SyncReport { filled: [0, 1].into(), ..SyncReport::default() };
+    operator.context.publish_sync(&Key::new(NAMESPACE, "orders"), Some(report));
+    cluster.quiet().await;
+    assert_eq!(state()["state.yaml"], "perm: 6\n");
+    let pod = cluster.get("", "pods", "orders-b1-0").unwrap();
+    assert_eq!(pod["metadata"]["annotations"]["mq.rocketkube.dev/state"], "Active");
+    assert!(cluster.is_ready("orders"));
+    assert_eq!(cluster.events(), ["ScaleOut"]);
+    operator.kill().await;
+
+    // Nobody has said anything to the next operator, and nothing goes back.
+    let operator = Operator::start(&cluster.server);
+    operator.context.sync.set_present();
+    cluster.quiet().await;
+    assert_eq!(state()["state.yaml"], "perm: 6\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_are_never_taken_away() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    cluster.apply("orders", &json!({ "groups": 1 }));
+    let calls = cluster.quiet().await;
+    let (status, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "ForbiddenChange"));
+    assert!(message.starts_with("spec.groups: is 1"), "{message}");
+    assert!(!changes(&calls).iter().any(|call| call.starts_with("delete")));
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn name_servers_that_are_no_longer_wanted_go_and_claims_stay() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    cluster.apply("orders", &json!({ "nameServer": { "addresses": ["ns.example.com:9876"] } }));
+    cluster.quiet().await;
+    assert_eq!(cluster.names("apps", "deployments"), Vec::<String>::new());
+    assert_eq!(cluster.names("", "services"), ["orders-b0-master", "orders-brokers"]);
+    assert_eq!(cluster.names("", "persistentvolumeclaims"), ["data-orders-b0-0"]);
+    assert!(cluster.is_ready("orders"));
+    assert_eq!(cluster.events(), ["PodChanged"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hibernation_stops_brokers_first_and_keeps_claims_and_addresses() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let service = cluster.get("", "services", "orders-b0-master").unwrap();
+    cluster.apply("orders", &json!({ "hibernate": true }));
+    let calls = cluster.quiet().await;
+    assert_eq!(cluster.phase("orders"), "Hibernated");
+    assert_eq!(cluster.names("", "pods"), Vec::<String>::new());
+    let stops: Vec<_> = calls
+        .iter()
+        .filter(|call| call.changes() && call.body["spec"]["replicas"] == 0)
+        .map(|call| call.resource.as_str())
+        .collect();
+    assert_eq!(stops, ["statefulsets", "deployments"]);
+    assert_eq!(cluster.names("", "persistentvolumeclaims"), ["data-orders-b0-0"]);
+
+    cluster.apply("orders", &json!({ "hibernate": false }));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+    assert_eq!(cluster.get("", "services", "orders-b0-master").unwrap(), service);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_paused_only_addresses_follow() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    cluster.annotate("orders", "mq.rocketkube.dev/paused", "true".into());
+    cluster.apply("orders", &json!({ "image": "rocketkube:2", "groups": 2 }));
+    let calls = cluster.quiet().await;
+    assert_eq!(changes(&calls), ["patch brokersets orders status"]);
+    let (status, reason, _) = cluster.condition("orders", "Ready").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "Paused"));
+
+    let pod = Id::new("", "pods", NAMESPACE, "orders-b0-0");
+    cluster.server.objects(|objects| objects.remove(&pod));
+    let calls = cluster.quiet().await;
+    let slices = changes(&calls);
+    assert!(slices.contains(&"patch endpointslices orders-b0-master ".to_owned()), "{slices:?}");
+    let allowed = |call: &String| call.contains("endpointslices") || call.contains("brokersets");
+    assert!(slices.iter().all(allowed), "{slices:?}");
+
+    cluster.annotate("orders", "mq.rocketkube.dev/paused", "false".into());
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_belongs_to_others_is_named_and_left_alone() {
+    let cluster = Cluster::new();
+    let theirs = Id::new("", "services", NAMESPACE, "orders-namesrv");
+    let object =
+        json!({ "apiVersion": "v1", "kind": "Service", "spec": { "clusterIP": "10.0.0.9" } });
+    cluster.server.objects(|objects| objects.put(&theirs, object));
+    let before = cluster.get("", "services", "orders-namesrv");
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "nameServer": null, "replicasPerGroup": 2 }));
+    let calls = cluster.quiet().await;
+    assert_eq!(changes(&calls), ["patch brokersets orders status"]);
+    assert_eq!(cluster.get("", "services", "orders-namesrv"), before);
+    let (_, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert_eq!(reason, "NameConflict");
+    assert!(message.contains("Service orders-namesrv exists"), "{message}");
+    assert!(message.contains("spec.replicasPerGroup: is 2"), "all at once: {message}");
+    assert_eq!(cluster.condition("orders", "Stalled").unwrap().1, "InvalidSpec");
+
+    cluster.server.objects(|objects| objects.remove(&theirs));
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"));
+    assert_eq!(cluster.condition("orders", "SpecValid").unwrap().0, "True");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_name_servers_have_to_be_there() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    let shares = |name: &str| json!({ "nameServer": { "fromBrokerSet": { "name": name } } });
+    cluster.apply("audit", &shares("orders"));
+    cluster.quiet().await;
+    let (_, reason, message) = cluster.condition("audit", "SpecValid").unwrap();
+    assert_eq!(reason, "ReferenceNotFound");
+    assert!(message.starts_with("spec.nameServer.fromBrokerSet.name: "), "{message}");
+    cluster.apply("third", &shares("audit"));
+    cluster.apply("self", &shares("self"));
+    cluster.quiet().await;
+    assert_eq!(cluster.condition("third", "SpecValid").unwrap().1, "NameServerConflict");
+    assert_eq!(cluster.condition("self", "SpecValid").unwrap().1, "NameServerConflict");
+
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("audit"), "{:?}", cluster.condition("audit", "Ready"));
+    let set = cluster.get("apps", "statefulsets", "audit-b0").unwrap();
+    let arguments = set["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    assert!(arguments.contains("--namesrv=orders-namesrv-peers.shop.svc:9876"), "{arguments}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_stops_nobody_else() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    cluster.apply("broken", &json!({ "groups": "many" }));
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"));
+    assert_eq!(cluster.events(), ["Undecodable"]);
+    let metrics = operator.metrics.render();
+    assert!(metrics.contains("mq_undecodable_objects{kind=\"BrokerSet\"} 1"), "{metrics}");
+    cluster.apply("broken", &json!({ "groups": 1 }));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("broken"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_does_not_take_is_told_in_its_words() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.server.decide(|call| {
+        let bad = call.resource == "statefulsets" && call.is_apply;
+        if bad { Fate::Refused(422) } else { Fate::Answered }
+    });
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let (_, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert_eq!(reason, "DryRunRejected");
+    assert!(message.contains("StatefulSet orders-b0: refused by the test"), "{message}");
+    cluster.server.decide_nothing();
+    cluster.apply("orders", &json!({ "pod": { "labels": { "a": "b" } } }));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_takes_everything_but_claims_and_the_next_of_the_name_finds_them() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    cluster.server.objects(|objects| objects.remove(&broker_set("orders")));
+    cluster.quiet().await;
+    assert_eq!(cluster.names("apps", "statefulsets"), Vec::<String>::new());
+    assert_eq!(cluster.names("", "services"), Vec::<String>::new());
+    assert_eq!(cluster.names("", "persistentvolumeclaims"), ["data-orders-b0-0"]);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_and_lost_messages_of_the_api_server_are_outlived() {
+    for fate in [
+        Fate::Refused(409),
+        Fate::Refused(410),
+        Fate::Refused(429),
+        Fate::Refused(500),
+        Fate::Refused(503),
+        Fate::Lost,
+        Fate::AnswerLost,
+    ] {
+        let cluster = Cluster::new();
+        let _operator = Operator::start(&cluster.server);
+        // Of the first requests every seventh fails, lists and events included.
+        let mut count = 0;
+        cluster.server.decide(move |_| {
+            count += 1;
+            if count < 100 && count % 7 == 0 { fate } else { Fate::Answered }
+        });
+        cluster.apply("orders", &json!({ "groups": 2 }));
+        assert!(cluster.until(|cluster| cluster.is_ready("orders")).await, "{fate:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn caches_may_be_old_and_watches_may_end() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    // The operator hears of the new spec alone, and of nothing that it causes.
+    cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:2" }));
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    cluster.server.objects(support::Objects::hold_watches);
+    let calls = cluster.quiet().await;
+    let deleted = |calls: &[support::Call]| {
+        calls.iter().filter(|call| call.resource == "pods" && call.verb == Verb::Delete).count()
+    };
+    let mut restarts = deleted(&calls);
+    cluster.server.objects(|objects| {
+        objects.release_watches();
+        objects.bookmark();
+        objects.forget();
+    });
+    restarts += deleted(&cluster.quiet().await);
+    assert_eq!(restarts, 2, "each pod once, however old a cache is");
+    assert!(cluster.is_ready("orders"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_was_replaced_meanwhile_is_not_deleted_again() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let is_delete = |call: &support::Call| call.resource == "pods" && call.verb == Verb::Delete;
+    cluster.server.decide(first(is_delete, [Fate::AnswerLost]));
+    cluster.apply("orders", &json!({ "image": "rocketkube:2" }));
+    let calls = cluster.quiet().await;
+    assert_eq!(calls.iter().filter(|call| is_delete(call)).count(), 1);
+    assert!(cluster.is_ready("orders"));
+}

@@ -1,0 +1,116 @@
+//! The rights on file are those that the operator uses.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::json;
+use support::Call;
+use support::run::{Cluster, Operator};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rights {
+    watched: Vec<Rule>,
+    own: Vec<Rule>,
+    cluster: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Rule {
+    reason: String,
+    api_groups: Vec<String>,
+    resources: Vec<String>,
+    verbs: Vec<String>,
+}
+
+/// API group, resource with subresource, verb.
+type Right = (String, String, String);
+
+fn rights(rules: &[Rule]) -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for rule in rules {
+        assert!(!rule.reason.is_empty());
+        for group in &rule.api_groups {
+            for resource in &rule.resources {
+                for verb in &rule.verbs {
+                    rights.insert((group.clone(), resource.clone(), verb.clone()));
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// What the authorizer asks about a request: an apply of something new is a patch and a create.
+fn needed(call: &Call) -> Vec<Right> {
+    let subresource = call.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+    let right = |verb: &str| {
+        (call.group.clone(), format!("{}{subresource}", call.resource), verb.to_owned())
+    };
+    let mut needed = vec![right(call.verb.name())];
+    if call.is_apply && subresource.is_empty() {
+        needed.push(right("create"));
+    }
+    needed
+}
+
+fn file() -> Rights {
+    serde_saphyr::from_str(include_str!("../rbac.yaml")).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_for_that_is_not_on_file() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    let mut calls = Vec::new();
+    let specs = [
+        json!({}),
+        json!({ "groups": 2, "image": "rocketkube:2", "pod": { "labels": { "a": "b" } } }),
+        json!({
+            "groups": 2,
+            "nameServer": { "addresses": ["ns.example.com:9876"] },
+            "networkPolicy": { "enabled": false },
+        }),
+        json!({ "groups": 2, "hibernate": true }),
+    ];
+    for spec in specs {
+        cluster.apply("orders", &spec);
+        calls.extend(cluster.quiet().await);
+    }
+    operator.kill().await;
+    let used: BTreeSet<Right> = calls.iter().flat_map(needed).collect();
+    assert!(used.len() > 40, "{used:?}");
+    let allowed = rights(&file().watched);
+    let missing: Vec<_> = used.difference(&allowed).collect();
+    assert_eq!(missing, Vec::<&Right>::new());
+}
+
+#[test]
+fn groups_get_no_right_that_the_operator_lacks() {
+    let allowed = rights(&file().watched);
+    for resource in ["leases", "endpointslices"] {
+        let group = if resource == "leases" { "coordination.k8s.io" } else { "discovery.k8s.io" };
+        for verb in ["get", "watch", "update"] {
+            let right = (group.to_owned(), resource.to_owned(), verb.to_owned());
+            assert!(allowed.contains(&right), "{right:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_dangerous_is_on_file() {
+    let Rights { watched, own, cluster } = file();
+    for (_, resource, verb) in rights(&watched).union(&rights(&own)) {
+        assert!(!resource.starts_with("secrets"), "{resource}");
+        assert!(!resource.contains("exec") && !resource.contains('*'), "{resource}");
+        assert!(!["*", "escalate", "bind", "impersonate"].contains(&verb.as_str()), "{verb}");
+    }
+    for (_, resource, verb) in rights(&cluster) {
+        assert!(["get", "list", "watch"].contains(&verb.as_str()), "{verb} {resource}");
+    }
+}
