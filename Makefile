@@ -57,6 +57,15 @@ lint: ## format, clippy, documentation, layers
 .PHONY: crds
 crds: ## write the definitions of the Kubernetes API from its types; a test compares
 	cargo run -q -p rocketkube-crds -- crds/generated
+	cp crds/generated/*.yaml charts/rocketkube/files/crds/
+
+# --- Kubernetes.
+
+IMAGE ?= /tmp/rocketkube-image.tar
+
+.PHONY: image
+image: ## write the product's image to $(IMAGE), without a container engine
+	e2e/image $(IMAGE)
 
 .PHONY: bench
 bench: ## compare with Apache's broker on this machine
