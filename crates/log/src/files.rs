@@ -38,12 +38,14 @@ pub(crate) fn list(directory: &Directory) -> Result<Vec<Found>, LogError> {
     Ok(found)
 }
 
-/// Opens the files; `verified` tells from which physical offset on all will be verified at once.
-/// The second list names those whose header is damaged, which costs no frame.
+/// Opens the files; `verified` tells from which physical offset on all will be verified at once,
+/// `usual` how large a segment is of which nothing else tells. The second list names those whose
+/// header is damaged, which costs no frame.
 pub(crate) fn open(
     found: &[Found],
     id: StoreId,
     verified: u64,
+    usual: u64,
 ) -> Result<(Vec<Arc<Segment>>, Vec<usize>), LogError> {
     let (mut segments, mut damaged): (Vec<Arc<Segment>>, _) = (Vec::new(), Vec::new());
     for (index, Found { path, start }) in found.iter().enumerate() {
@@ -56,7 +58,7 @@ pub(crate) fn open(
             header.size
         } else {
             damaged.push(index);
-            likely_size(&file, path, *start, found.get(index + 1))?
+            likely_size(&file, path, *start, found.get(index + 1), usual)?
         };
         let before = segments.last().map_or(0, |segment| segment.end());
         if *start < before {
@@ -88,14 +90,17 @@ fn header(
     Ok(plausible.then_some(header))
 }
 
-/// Without a header: up to the next segment, or as long as the file is.
+/// Without a header: up to the next segment, however short the file has become. A range that no
+/// segment covers would be given out again. Without a next one, at least the usual size.
 fn likely_size(
     file: &File,
     path: &Path,
     start: u64,
     next: Option<&Found>,
+    usual: u64,
 ) -> Result<u64, LogError> {
     let length = file.metadata().map_err(LogError::io("look at", path))?.len();
-    let length = length.clamp(Options::MIN_SEGMENT_SIZE, Options::MAX_SEGMENT_SIZE);
-    Ok(next.map_or(length, |next| length.min(next.start - start)))
+    let length = length.max(usual).clamp(Options::MIN_SEGMENT_SIZE, Options::MAX_SEGMENT_SIZE);
+    let reach = next.map(|next| next.start - start);
+    Ok(reach.map_or(length, |reach| if reach > Options::MAX_SEGMENT_SIZE { length } else { reach }))
 }

@@ -1,6 +1,6 @@
 //! The steps of opening, in the order that makes each safe to be killed in.
 
-use std::{fs, ops::Range, sync::Arc};
+use std::{fs, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use crate::{
     append::Position,
@@ -61,10 +61,13 @@ pub(crate) fn open<M: Machine>(
     }
     let Opening { segments, epochs, seal, .. } = &mut opening;
     let mut end = Walk::new(segments, &mut machine, epochs, *seal, durable).run(resume)?;
-    end.damage.append(&mut opening.damage);
 
     let active = opening.enter(&mut end)?;
     let torn = opening.clear_behind(active, end.offset)?;
+    // Nothing was lost with the header of a segment in which there was nothing yet.
+    let log_end = opening.segments[active].end();
+    opening.damage.retain(|damage| damage.range.start < log_end);
+    end.damage.append(&mut opening.damage);
     opening.flush_from(durable.min(end.offset))?;
     let epoch = opening.begin_epoch(&end)?;
     progress.mark(end.offset, false)?;
@@ -100,7 +103,7 @@ impl Opening {
         let seal = Seal::new(id);
         let epochs = Epochs::load(&directory, seal)?;
         let (progress, before) = ProgressFile::open(&directory, seal)?;
-        let (segments, headless) = files::open(&found, id, resume)?;
+        let (segments, headless) = files::open(&found, id, resume, options.segment_size)?;
         let headers = headless.into_iter().map(|index| &segments[index]);
         let damage = headers.map(|s| Damage::new(s, s.start..s.first_frame())).collect();
         let opening = Self { options, directory, id, seal, epochs, segments, damage };
@@ -143,10 +146,21 @@ impl Opening {
         let length = segment.file.metadata().map_err(LogError::io("look at", &segment.path))?.len();
         if length < segment.size {
             allocate(&segment.file, segment.size)
+                .and_then(|()| self.restore_header(segment))
                 .and_then(|()| segment.file.sync_all())
                 .map_err(LogError::io("allocate", &segment.path))?;
         }
         Ok(active)
+    }
+
+    /// Writes the header of a segment whose file was cut before it.
+    fn restore_header(&self, segment: &Segment) -> io::Result<()> {
+        if SegmentHeader::read(&segment.file, &segment.path).is_ok_and(|header| header.is_some()) {
+            return Ok(());
+        }
+        let (start, size) = (segment.start, segment.size);
+        let header = SegmentHeader { id: self.id, start, size, epoch: self.epochs.newest() };
+        segment.file.write_all_at(&header.encode(), 0)
     }
 
     /// Zeroes what a torn write left behind the end, and deletes the segments behind it, in which
@@ -158,7 +172,8 @@ impl Opening {
             segment.flush(&self.options.faults)?;
         }
         let later = self.segments.split_off(active + 1);
-        for segment in &later {
+        // Newest first: a kill in between must not leave a hole, which would speak of a lost file.
+        for segment in later.iter().rev() {
             fs::remove_file(&segment.path).map_err(LogError::io("delete", &segment.path))?;
         }
         if !later.is_empty() {

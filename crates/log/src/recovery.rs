@@ -274,6 +274,7 @@ impl<'a, M: Machine> Walk<'a, M> {
 
     /// The end, behind everything that is known to have been durable.
     fn end(mut self, index: usize, at: u64) -> End {
+        let durable = align_up(self.durable).max(self.behind_gaps(index));
         let mut end = End {
             segment: Some(index),
             offset: at,
@@ -281,17 +282,30 @@ impl<'a, M: Machine> Walk<'a, M> {
             items: self.items,
             damage: Vec::new(),
         };
-        let durable = align_up(self.durable);
         if durable > at {
             self.lose(at..durable);
-            end.offset = durable;
-            end.segment =
-                self.segments.iter().position(|s| s.end() >= durable && s.first_frame() <= durable);
+            end.segment = self.segments.iter().position(|segment| segment.end() >= durable);
+            let first = end.segment.map_or(durable, |segment| self.segments[segment].first_frame());
+            end.offset = durable.max(first);
             // A gap in the numbers, so that no later opening takes the damage for a roll.
             end.chain = end.chain.map(|chain| Chain { number: chain.number + 1, ..chain });
         }
+        for passed in &self.segments[index..end.segment.unwrap_or(self.segments.len())] {
+            self.machine.sealed(passed.range());
+        }
         end.damage = self.damage;
         end
+    }
+
+    /// Start of the last segment in front of which a file is missing or cut. A segment is made when
+    /// the one before it is begun, so what is missing was part of the log.
+    fn behind_gaps(&self, index: usize) -> u64 {
+        let pairs = self.segments[index..].windows(2).enumerate();
+        let mut behind = pairs.filter(|(passed, pair)| {
+            // Where the walk ended, the end of the file is the end of the log like any other.
+            pair[0].end() < pair[1].start || (*passed > 0 && pair[0].is_cut())
+        });
+        behind.next_back().map_or(0, |(_, pair)| pair[1].start)
     }
 }
 

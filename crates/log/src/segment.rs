@@ -69,6 +69,11 @@ impl Segment {
         self.start + self.size
     }
 
+    /// Whether the file is shorter than it was made.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.file.metadata().is_ok_and(|file| file.len() < self.size)
+    }
+
     /// Where the first frame starts.
     pub(crate) fn first_frame(&self) -> u64 {
         self.start + SEGMENT_HEADER

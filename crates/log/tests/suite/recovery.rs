@@ -229,6 +229,71 @@ fn lost_last_segments_are_damage_and_their_offsets_are_not_used_again() {
     assert_eq!(tags(&open(small(log.dir.path())).0), [0, 1, 2, 7]);
 }
 
+/// Some frames in three segments, with the segment behind them that is made in advance.
+fn written_with_the_next() -> Written {
+    let dir = fast_dir();
+    let (log, _) = open(small(dir.path()));
+    let frames: Vec<_> = (0..12).map(|tag| frame_of(&append(&log, tag, 3000))).collect();
+    let end = log.appended();
+    let next = segment_path(dir.path(), (end / SMALL + 1) * SMALL);
+    while !next.exists() {
+        std::thread::yield_now();
+    }
+    log.close().unwrap();
+    drop(log);
+    let image = Image::of(dir.path());
+    Written { dir, image, frames, end }
+}
+
+#[test]
+fn a_lost_last_segment_in_front_of_an_unused_one_is_damage_and_the_log_goes_on_behind_it() {
+    for (hinted, length) in [true, false]
+        .into_iter()
+        .flat_map(|hinted| [None, Some(0), Some(100), Some(4096)].map(|length| (hinted, length)))
+    {
+        let log = written_with_the_next();
+        let log = if hinted { log } else { log.without_progress() };
+        let (mut image, start) = (log.image.clone(), log.end / SMALL * SMALL);
+        match length {
+            None => image.remove(&format!("log/{start:020}.seg")),
+            Some(length) => image.segment(start).truncate(length),
+        }
+        let case = format!("{length:?} bytes left, progress {hinted}");
+        let kept: Vec<_> = (0..12).filter(|&i| log.frames[i as usize].start < start).collect();
+        let (opened, recovery) = log.open(&image);
+        assert_eq!(tags(&opened), kept, "{case}");
+        assert!(recovery.damage.iter().any(|d| d.range.end >= log.end), "{case}: {recovery:?}");
+        assert!(opened.read_at(log.end - 200, &mut [0; 8]).is_err(), "{case}");
+        assert!(append(&opened, 70, 100).start > log.end, "{case}");
+        let more: Vec<_> = (71..80).chain(kept.iter().copied()).collect();
+        (71..80).for_each(|tag| drop(append(&opened, tag, 3000)));
+        drop(opened);
+        for clean in [false, true] {
+            let (opened, _) = log.open_again();
+            assert_eq!(tags(&opened).len(), more.len() + 1, "{case}, {clean}");
+            assert_eq!(walk_all(&opened).0, items(&opened), "{case}, {clean}");
+            opened.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn damage_in_a_segment_that_is_not_used_yet_is_none() {
+    let log = written_with_the_next();
+    let next = (log.end / SMALL + 1) * SMALL;
+    for damage in 0..3 {
+        let mut image = log.image.clone();
+        match damage {
+            0 => image.segment(next).clear(),
+            1 => image.segment(next)[33] ^= 1,
+            _ => image.segment(next)[9_000..].fill(7),
+        }
+        let (opened, recovery) = log.open(&image);
+        assert_eq!((recovery.end, &recovery.damage[..]), (log.end, &[][..]), "{damage}");
+        assert_eq!(tags(&opened).len(), 12);
+    }
+}
+
 #[test]
 fn a_damaged_segment_header_costs_no_frame() {
     let mut log = written(&[3000; 12]);
