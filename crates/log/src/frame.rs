@@ -114,6 +114,13 @@ impl FrameHeader {
         Some((header, crc))
     }
 
+    /// Number, and header CRC of the frame before, that a damaged header says.
+    pub(crate) fn claim(bytes: &[u8]) -> Option<(u64, u32)> {
+        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
+        let number = u64::from_be_bytes(*bytes[24..].first_chunk()?);
+        Some((number, u32::from_be_bytes(*bytes[48..].first_chunk()?)))
+    }
+
     /// Physical offset of the first item.
     pub(crate) fn payload_start(&self) -> u64 {
         self.start + FRAME_HEADER

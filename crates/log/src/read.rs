@@ -9,7 +9,7 @@ use crate::{
     core::Core,
     damage::Damage,
     error::ReadError,
-    frame::{FRAME_ALIGN, FrameHeader},
+    frame::{FRAME_ALIGN, FrameHeader, HEADER_BYTES},
     machine::{Item, Items},
     reader::Reader,
     scan,
@@ -80,7 +80,10 @@ impl Core {
         if range.end > self.positions.appended() {
             return Err(out_of_range());
         }
-        let segment = self.segments.find(range.start).ok_or_else(out_of_range)?;
+        let Some(segment) = self.segments.find(range.start) else {
+            // Of a file that is missing.
+            return Err(self.damage.inside(range).map_or_else(out_of_range, damaged));
+        };
         if range.end > segment.end() {
             return Err(out_of_range());
         }
@@ -167,18 +170,32 @@ impl Core {
         Step::Damage(Damage::new(segment, lost))
     }
 
-    /// Whether the last frame of a full segment ends at `at`: then the first of the next segment
-    /// follows it. Where that one is lost too, only zeros speak for it.
+    /// Whether the last frame of a full segment ends at `at`. Zeros prove nothing: blocks that were
+    /// set aside and never reached the disk read like that. What proves it is the header of the
+    /// next frame, which names the last one, also if another part of it is lost.
     fn ends_at(&self, segment: &Segment, reader: &mut Reader, at: u64) -> bool {
-        let last = scan::last_header(segment, reader, at, |header| header.end() == at);
-        let next = self.segments.find(segment.end());
-        let first = next.and_then(|next| reader.header(&next, next.first_frame()));
-        match (last, first) {
-            (Some((last, crc)), Some((first, _))) => {
-                first.number == last.number + 1 && first.previous == crc
-            }
-            _ => scan::is_zero(segment, reader, at..segment.end()),
+        let Some((last, crc)) = self.last_before(segment, reader, at) else { return false };
+        let Some(next) = self.segments.find(segment.end()) else { return false };
+        if let Some((first, _)) = reader.header(&next, next.first_frame()) {
+            return (first.number, first.previous) == (last.number + 1, crc);
         }
+        let claim = reader.bytes(&next, next.first_frame(), HEADER_BYTES);
+        let claim = claim.and_then(FrameHeader::claim);
+        claim.is_some_and(|(number, previous)| number == last.number + 1 || previous == crc)
+    }
+
+    /// The frame that ends at `at`; at the first frame of a segment, the last one before that.
+    fn last_before(
+        &self,
+        segment: &Segment,
+        reader: &mut Reader,
+        at: u64,
+    ) -> Option<(FrameHeader, u32)> {
+        if at > segment.first_frame() {
+            return scan::last_header(segment, reader, at, |header| header.end() == at);
+        }
+        let before = self.segments.find(segment.start.checked_sub(1)?)?;
+        scan::last_header(&before, reader, before.end(), |_| true)
     }
 }
 

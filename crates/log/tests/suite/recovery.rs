@@ -294,6 +294,27 @@ fn damage_in_a_segment_that_is_not_used_yet_is_none() {
     }
 }
 
+/// As blocks read that were set aside and whose content never reached the disk.
+#[test]
+fn a_segment_of_zeros_is_damage_unless_the_next_one_goes_on_before_it() {
+    let log = written(&[3000; 12]);
+    for (start, from) in [(0, 0), (0, 4096), (SMALL, 0), (SMALL, 4096), (0, 4096 + 3136)] {
+        let mut image = log.image.clone();
+        image.segment(start)[from..].fill(0);
+        let (opened, _) = resumed(&log, &image, log.end);
+        let gone: Vec<_> = log.frames.iter().filter(|f| f.start / SMALL * SMALL == start).collect();
+        for frame in gone.iter().filter(|frame| frame.start >= start + from as u64) {
+            let read = opened.read_at(frame.start + FRAME_HEADER, &mut [0; 3000]);
+            assert!(read.is_err(), "{start} {from}: {frame:?} was served");
+        }
+        let (walked, lost) = walk_all(&opened);
+        let kept = gone.iter().filter(|frame| frame.start < start + from as u64).count();
+        assert_eq!(walked.len(), 12 - gone.len() + kept, "{start} {from}");
+        // The end of the segment before is not proved any more either.
+        assert_eq!(lost.len(), 1 + usize::from(start > 0), "{start} {from}: {lost:?}");
+    }
+}
+
 #[test]
 fn a_damaged_segment_header_costs_no_frame() {
     let mut log = written(&[3000; 12]);
