@@ -187,14 +187,15 @@ fn retry(guarded: Arc<Guarded>, error: &Error, worker: Arc<Worker>) -> Action {
     let count = failures.entry(key.clone()).or_default();
     let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(*count)).min(LAST_RETRY);
     *count = count.saturating_add(1);
-    warn!(broker_set = %key, error = %chain(error), retry_in = ?wait, "pass failed");
+    warn!(broker_set = %key, error = line(error), retry_in = ?wait, "pass failed");
     Action::requeue(wait)
 }
 
-/// An error and what it comes from, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
+/// An error in one line: in the words of the API server, if it has any.
+fn line(error: &Error) -> String {
+    match error {
+        Error::Api(kube::Error::Api(status)) => format!("{} ({})", status.message, status.code),
+        Error::Api(source) => format!("{error}: {source}"),
+        Error::TooLong => error.to_string(),
     }
 }

@@ -387,6 +387,21 @@ async fn what_the_api_server_does_not_take_is_told_in_its_words() {
     assert!(cluster.is_ready("orders"));
 }
 
+/// A field of another type is answered so, and not as a refusal.
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_cannot_read_is_told_in_its_words() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.server.decide(|call| {
+        let bad = call.resource == "statefulsets" && call.is_apply;
+        if bad { Fate::Unreadable } else { Fate::Answered }
+    });
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let (_, _, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert!(message.contains(".spec.template: field not declared in schema"), "{message}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn deletion_takes_everything_but_claims_and_the_next_of_the_name_finds_them() {
     let cluster = Cluster::new();

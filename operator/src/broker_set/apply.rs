@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::Status;
 use kube::{Error, ResourceExt as _};
 use tracing::info;
 
@@ -23,7 +24,7 @@ pub(crate) async fn apply(
     let mut problems = Vec::new();
     for child in &children.objects {
         match apply_one(child, observed, context).await {
-            Err(Error::Api(status)) if is_refusal(status.code) => {
+            Err(Error::Api(status)) if is_refusal(&status) => {
                 problems.push(refusal(child, &status.message));
             }
             other => other?,
@@ -51,7 +52,7 @@ async fn apply_one(child: &Child, observed: &mut Observed, context: &Context) ->
     if let Some(live) = observed.owned.get(&child.id) {
         // What is being deleted is made again when it is gone.
         let leaving = live.metadata.deletion_timestamp.is_some();
-        if leaving || !compare::differs(&child.object, &compare::content(live)) {
+        if leaving || !compare::is_outdated(&child.object, live) {
             return Ok(());
         }
     }
@@ -69,8 +70,10 @@ fn api(context: &Context, observed: &Observed, kind: Kind) -> Api<DynamicObject>
 }
 
 /// Whether the answer means: not this object, however often you try.
-fn is_refusal(code: u16) -> bool {
-    matches!(code, 400 | 403 | 422)
+fn is_refusal(status: &Status) -> bool {
+    // A field that the API server does not know, or of another type, is its own fault in its words.
+    let untyped = status.code == 500 && status.message.starts_with("failed to create typed patch");
+    untyped || matches!(status.code, 400 | 403 | 422)
 }
 
 fn refusal(child: &Child, message: &str) -> Problem {

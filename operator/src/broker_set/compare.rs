@@ -3,10 +3,20 @@
 //! What we set has to be there as we set it; what others or the API server add is not ours to judge.
 //! Fields that we no longer set show in the hash that every object carries.
 
+use kube::api::DynamicObject;
 use serde_json::{Map, Value};
 
-/// Whether `live` lacks something of `desired`.
-pub(crate) fn differs(desired: &Value, live: &Value) -> bool {
+/// Whether an object lacks something of what is desired.
+pub(crate) fn is_outdated(desired: &Value, live: &DynamicObject) -> bool {
+    let mut live = serde_json::to_value(live).unwrap_or(Value::Object(Map::new()));
+    // What it is, is known: objects that come in a list do not say it.
+    for key in ["apiVersion", "kind"] {
+        live[key] = desired[key].clone();
+    }
+    differs(desired, &live)
+}
+
+fn differs(desired: &Value, live: &Value) -> bool {
     !holds(desired, Some(live))
 }
 
@@ -86,15 +96,6 @@ fn quantity(text: &str) -> Option<f64> {
         .then(|| digits.parse::<f64>().ok())
         .flatten()
         .map(|n| n * factor)
-}
-
-/// An object without what the API server alone decides: for comparing.
-pub(crate) fn content(object: &kube::api::DynamicObject) -> Value {
-    let mut content = serde_json::to_value(object).unwrap_or(Value::Object(Map::new()));
-    if let Some(fields) = content.as_object_mut() {
-        fields.remove("status");
-    }
-    content
 }
 
 #[cfg(test)]

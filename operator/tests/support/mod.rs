@@ -47,6 +47,8 @@ pub enum Fate {
     Answered,
     /// It is refused with this code, and changes nothing.
     Refused(u16),
+    /// Its apply has a field that the kind does not have; answered as a real API server does.
+    Unreadable,
     /// It is lost on the way, and changes nothing.
     Lost,
     /// It is done, and its answer is lost.
@@ -124,6 +126,11 @@ impl ApiServer {
         match fate {
             Fate::Answered => self.perform(&call),
             Fate::Refused(code) => status(code, "Refused", "refused by the test"),
+            Fate::Unreadable => status(
+                500,
+                "",
+                "failed to create typed patch object: .spec.template: field not declared in schema",
+            ),
             Fate::Lost => lost(),
             Fate::AnswerLost => {
                 drop(self.perform(&call));

@@ -214,7 +214,15 @@ impl Objects {
                 && call.namespace.as_ref().is_none_or(|namespace| *namespace == id.namespace)
                 && selects(selector, object)
         };
-        let items: Vec<_> = self.there.iter().filter(is).map(|(_, object)| object).collect();
+        let untyped = |(_, object): (&Id, &Value)| {
+            let mut object = object.clone();
+            let fields = object.as_object_mut().unwrap();
+            fields.remove("apiVersion");
+            fields.remove("kind");
+            object
+        };
+        // Items of lists do not say what they are: the list does.
+        let items: Vec<_> = self.there.iter().filter(is).map(untyped).collect();
         let version = self.version.to_string();
         json!({
             "apiVersion": "v1",
