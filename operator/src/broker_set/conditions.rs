@@ -1,6 +1,7 @@
 //! Conditions of a `BrokerSet`. Each says at which generation it was found.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use rocketkube_crds::broker_set::{BrokerSetStatus, GroupState, StorageKind};
 use rocketkube_crds::condition as kinds;
@@ -204,6 +205,16 @@ fn stalled(view: &View<'_>) -> Option<Verdict> {
     Some(Verdict::yes(kinds::STALLED, trouble.reason, trouble.message.clone()))
 }
 
+/// Events with the same reason count as one, unless they are about different things.
+fn stateful_set(name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("apps/v1".to_owned()),
+        kind: Some("StatefulSet".to_owned()),
+        name: Some(name.to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
 /// What is new in a status.
 pub(crate) fn news(before: Option<&BrokerSetStatus>, after: &BrokerSetStatus) -> Vec<News> {
     let find = |status: Option<&BrokerSetStatus>, kind: &str| {
@@ -224,7 +235,8 @@ pub(crate) fn news(before: Option<&BrokerSetStatus>, after: &BrokerSetStatus) ->
         if group.state == Some(GroupState::Active) && before.is_some_and(joined) {
             let name = group.name.clone().unwrap_or_default();
             let note = format!("group {name} has joined and takes messages");
-            news.push(News::normal("ScaleOut", note));
+            let related = stateful_set(&name);
+            news.push(News { related: Some(related), ..News::normal("ScaleOut", note) });
         }
     }
     news

@@ -74,6 +74,8 @@ pub(crate) async fn observe(
             }
         }
     }
+    // A cache has no order, and messages name the first of several.
+    observed.pods.sort_by_key(kube::ResourceExt::name_any);
     let wanted = names::all(set);
     for id in &wanted {
         if !seen.contains_key(id)

@@ -176,3 +176,86 @@ fn first(spec: &PodSpec) -> Option<&k8s_openapi::api::core::v1::Container> {
 fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a String> {
     pod.metadata.annotations.as_ref()?.get(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A group whose pod was made from template `has` and should be of `wants`.
+    fn member(index: i32, wants: &str, has: &str, ready: bool) -> Member {
+        let template = |roll: &str, image: &str| {
+            json!({
+                "metadata": { "annotations": { labels::ROLL: roll } },
+                "spec": { "containers": [{ "name": "broker", "image": image }] },
+            })
+        };
+        let wanted = json!({
+            "metadata": { "generation": 2 },
+            "spec": {
+                "replicas": 1,
+                "selector": {},
+                "serviceName": "x",
+                "template": template(wants, wants),
+            },
+            "status": { "observedGeneration": 2, "replicas": 1 },
+        });
+        let mut pod: Value = template(has, has);
+        pod["metadata"]["name"] = format!("set-b{index}-0").into();
+        pod["metadata"]["uid"] = format!("uid-{index}").into();
+        let status = if ready { "True" } else { "False" };
+        pod["status"] = json!({ "conditions": [{ "type": "Ready", "status": status }] });
+        Member {
+            wanted: serde_json::from_value(wanted).unwrap(),
+            pod: Some(serde_json::from_value(pod).unwrap()),
+        }
+    }
+
+    fn names(members: &[Member]) -> Vec<String> {
+        due(members).into_iter().map(|restart| restart.pod).collect()
+    }
+
+    #[test]
+    fn one_group_is_restarted_at_a_time() {
+        let members =
+            [member(0, "b", "b", true), member(1, "b", "a", true), member(2, "b", "a", true)];
+        assert_eq!(names(&members), ["set-b1-0"]);
+        assert_eq!(due(&members)[0].reason, "ImageChanged");
+    }
+
+    #[test]
+    fn nobody_is_restarted_while_another_group_does_not_serve() {
+        let mut members = [member(0, "b", "b", false), member(1, "b", "a", true)];
+        assert_eq!(names(&members), Vec::<String>::new());
+        members[0].pod = None;
+        assert_eq!(names(&members), Vec::<String>::new());
+    }
+
+    #[test]
+    fn pods_that_serve_nothing_are_all_replaced_at_once() {
+        let members =
+            [member(0, "b", "a", true), member(1, "b", "a", false), member(2, "b", "a", false)];
+        assert_eq!(names(&members), ["set-b1-0", "set-b2-0"]);
+        assert_eq!(due(&members)[0].reason, "RevisionRepair");
+    }
+
+    #[test]
+    fn a_template_that_its_controller_has_not_seen_waits() {
+        let mut members = [member(0, "b", "a", true)];
+        members[0].wanted.metadata.generation = Some(3);
+        assert_eq!(names(&members), Vec::<String>::new());
+        assert!(!members[0].is_current());
+    }
+
+    #[test]
+    fn a_pod_that_goes_anyway_is_left_to_go() {
+        let mut stopped = [member(0, "b", "a", true)];
+        stopped[0].wanted.spec.as_mut().unwrap().replicas = Some(0);
+        assert_eq!(names(&stopped), Vec::<String>::new());
+        let mut leaving = [member(0, "b", "a", true)];
+        let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
+        leaving[0].pod.as_mut().unwrap().metadata.deletion_timestamp = Some(now);
+        assert_eq!(names(&leaving), Vec::<String>::new());
+    }
+}

@@ -95,7 +95,7 @@ impl Cluster {
         for _ in 0..100 {
             sleep(QUIET).await;
             let new = self.server.take_calls();
-            let done = !new.iter().any(|call| call.verb.is_write());
+            let done = !new.iter().any(Call::changes);
             calls.extend(new);
             if done {
                 return calls;

@@ -1,0 +1,114 @@
+//! Several operators, of which one acts.
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocketkube_operator::{Clock, Config, Context, OperatorError, run};
+use rocketkube_service::http::Health;
+use rocketkube_service::metrics::Registry;
+use serde_json::json;
+use support::run::Cluster;
+use support::{Fate, Id};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+struct Process {
+    health: Arc<Health>,
+    metrics: Arc<Registry>,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), OperatorError>>,
+}
+
+fn start(cluster: &Cluster, identity: &str) -> Process {
+    let config = Config {
+        broker_image: "rocketkube:1".to_owned(),
+        identity: identity.to_owned(),
+        ..Config::default()
+    };
+    let metrics = Arc::new(Registry::default());
+    let context = Context::new(cluster.server.client(), config, &metrics, Clock::default());
+    let (health, shutdown) = (Arc::new(Health::default()), CancellationToken::new());
+    let (of_task, until) = (Arc::clone(&health), shutdown.clone());
+    let task = tokio::spawn(async move { run(context, &of_task, until).await });
+    Process { health, metrics, shutdown, task }
+}
+
+impl Process {
+    fn leads(&self) -> bool {
+        self.metrics.render().contains("mq_operator_leader 1")
+    }
+}
+
+fn lease() -> Id {
+    Id::new("coordination.k8s.io", "leases", "operator", "rocketkube-operator")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_is_ready_and_does_not_act() {
+    let cluster = Cluster::new();
+    let first = start(&cluster, "first");
+    assert!(cluster.until(|_| first.leads()).await);
+    let second = start(&cluster, "second");
+    assert!(cluster.until(|_| second.health.unready().is_none()).await);
+    cluster.quiet().await;
+    assert!(first.leads() && !second.leads());
+}
+
+/// Waiting for the end of a Lease is by the clock on the wall, which no test can turn: here the next one
+/// comes when the Lease was given back.
+#[tokio::test(start_paused = true)]
+async fn one_that_stops_gives_its_lease_back() {
+    let cluster = Cluster::new();
+    let first = start(&cluster, "first");
+    assert!(cluster.until(|_| first.leads()).await);
+    first.shutdown.cancel();
+    first.task.await.unwrap().unwrap();
+    let second = start(&cluster, "second");
+    cluster.apply("orders", &json!({}));
+    assert!(cluster.until(|cluster| cluster.is_ready("orders")).await);
+    assert!(second.leads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_lease_another_has_ends() {
+    let cluster = Cluster::new();
+    let operator = start(&cluster, "first");
+    assert!(cluster.until(|_| operator.leads()).await);
+    cluster.server.objects(|objects| {
+        objects.edit(&lease(), |lease| lease["spec"]["holderIdentity"] = "other".into());
+    });
+    let error = operator.task.await.unwrap().unwrap_err();
+    assert!(matches!(error, OperatorError::Leader(_)), "{error}");
+    assert!(!operator.metrics.render().contains("mq_operator_leader 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_cannot_renew_its_lease_ends() {
+    let cluster = Cluster::new();
+    let operator = start(&cluster, "first");
+    assert!(cluster.until(|_| operator.leads()).await);
+    cluster.server.decide(
+        |call| {
+            if call.resource == "leases" { Fate::Lost } else { Fate::Answered }
+        },
+    );
+    let error = operator.task.await.unwrap().unwrap_err();
+    assert!(matches!(error, OperatorError::Leader(_)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_definitions_it_waits_and_says_so() {
+    let cluster = Cluster::new();
+    cluster.server.objects(|objects| objects.set_unknown("brokersets", true));
+    let operator = start(&cluster, "first");
+    sleep(Duration::from_mins(1)).await;
+    let reason = operator.health.unready().unwrap_or_default();
+    assert!(reason.contains("apply the CRDs"), "{reason}");
+    assert!(!operator.task.is_finished());
+    cluster.server.objects(|objects| objects.set_unknown("brokersets", false));
+    assert!(cluster.until(|_| operator.leads()).await);
+}
