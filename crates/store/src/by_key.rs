@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use rocketkube_protocol::record::RecordView;
 
 use crate::{
+    active::Copied,
     error::ReadError,
     key_index::{key_hash, topic_hash},
     message::Indexed,
@@ -76,13 +77,14 @@ impl Store {
     /// places where the queue index has a message count, so bytes inside a body never do.
     pub fn record_at(&self, at: PhysicalOffset, out: &mut Vec<u8>) -> Result<bool, ReadError> {
         let start = out.len();
-        let found = self.read_record(at.0, out)?;
-        let shown = found
-            && RecordView::parse(&out[start..]).is_ok_and(|record| self.is_shown(at.0, &record));
-        if !shown {
+        let shown = self.read_record(at.0, out).and_then(|found| {
+            let record = found.then(|| RecordView::parse(&out[start..]).ok()).flatten();
+            record.map_or(Ok(false), |record| self.is_shown(at.0, &record))
+        });
+        if !matches!(shown, Ok(true)) {
             out.truncate(start);
         }
-        Ok(shown)
+        shown
     }
 
     /// Appends what may be a record at `at`.
@@ -116,18 +118,20 @@ impl Store {
     }
 
     /// Whether the queue index has this record at this place.
-    fn is_shown(&self, at: u64, record: &RecordView<'_>) -> bool {
+    fn is_shown(&self, at: u64, record: &RecordView<'_>) -> Result<bool, ReadError> {
         let topic = self.topic(record.topic());
         let id = u32::try_from(record.queue_id()).ok();
         let Some(queue) = topic.as_ref().zip(id).and_then(|(topic, id)| topic.queue(id)) else {
-            return false;
+            return Ok(false);
         };
         let offset = record.queue_offset();
         let bounds = queue.bounds();
+        if !(bounds.min.0..bounds.max.0).contains(&offset) {
+            return Ok(false);
+        }
         let mut entry = [Entry::default()];
-        (bounds.min.0..bounds.max.0).contains(&offset)
-            && matches!(self.tables.entries_at(queue, offset, &mut entry), Ok(1))
-            && entry[0].physical == at
+        let copied = self.noted(self.tables.entries_at(queue, offset, &mut entry))?;
+        Ok(matches!(copied, Copied::Entries(1)) && entry[0].physical == at)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Finding a place in a queue by time. Store time never goes back, so this is a binary search.
 
 use crate::{
+    active::Copied,
     error::ReadError,
     position::QueueOffset,
     queue::{Bounds, Queue},
@@ -43,16 +44,26 @@ impl Tables {
         bounds: Bounds,
         passes: impl Fn(i64) -> bool,
     ) -> Result<u64, ReadError> {
-        let (mut low, mut high) = (bounds.min.0, bounds.max.0);
+        let (mut low, mut high, mut found) = (bounds.min.0, bounds.max.0, bounds.max.0);
+        let mut entry = [Entry::default()];
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.store_ms(queue, QueueOffset(middle))? {
-                Some(stored) if passes(stored) => high = middle,
+            // A hole has the time of the message behind it.
+            let at = match self.entries_at(queue, middle, &mut entry)? {
+                Copied::Hole { until } => until,
+                Copied::Entries(_) | Copied::Nothing => middle,
+            };
+            if at >= high {
+                high = middle;
+                continue;
+            }
+            match self.store_ms(queue, QueueOffset(at))? {
+                Some(stored) if passes(stored) => (high, found) = (middle, at),
                 // Trimmed since the bounds were taken: what is left is above.
-                Some(_) | None => low = middle + 1,
+                Some(_) | None => low = at + 1,
             }
         }
-        Ok(low)
+        Ok(found)
     }
 
     pub(crate) fn store_ms(
@@ -61,7 +72,7 @@ impl Tables {
         at: QueueOffset,
     ) -> Result<Option<i64>, ReadError> {
         let mut entry = [Entry::default()];
-        let count = self.entries_at(queue, at.0, &mut entry)?;
-        Ok((count > 0).then_some(entry[0].store_ms))
+        let copied = self.entries_at(queue, at.0, &mut entry)?;
+        Ok(matches!(copied, Copied::Entries(1)).then_some(entry[0].store_ms))
     }
 }

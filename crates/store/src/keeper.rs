@@ -72,8 +72,8 @@ struct Work {
 /// One queue whose entries are being filed.
 struct Filed {
     queue: Arc<Queue>,
-    first: u64,
-    row: u32,
+    /// First queue offset and row, one for each part between holes.
+    rows: Vec<(u64, u32)>,
 }
 
 impl Keeper {
@@ -186,7 +186,7 @@ impl Keeper {
         let store_ms = log.with_machine(|machine| machine.store_ms());
         let mut snapshot = Snapshot::capture(&self.tables, end, store_ms);
         snapshot.tail = Some(Part { start, end });
-        let (builder, _) = self.collect(start..end);
+        let (builder, _) = self.collect(start..end, true);
         let bytes = builder.finish(self.tables.keys.below(end));
         log.flush_to(log.appended())?;
         let path = self.tail_path(end);
@@ -208,29 +208,42 @@ impl Keeper {
         let is_filed = self.tables.indexes.end().is_some_and(|filed| filed >= end);
         if end > self.tables.shore.floor.start() && !is_filed {
             let path = self.tables.indexes.path(range.start);
-            let (builder, moved) = self.collect(range.clone());
+            let (builder, moved) = self.collect(range.clone(), false);
             let (first_ms, last_ms) = builder.times();
             let keys: Vec<KeyEntry> = self.tables.keys.below(end);
             files::write_whole(&path, &builder.finish(keys))?;
             let file = self.tables.indexes.add(Covered { range, first_ms, last_ms });
-            for Filed { queue, first, row } in moved {
-                queue.entries().filed(Run { first, file, row }, end);
+            for Filed { queue, rows } in moved {
+                let runs: Vec<_> =
+                    rows.into_iter().map(|(first, row)| Run { first, file, row }).collect();
+                queue.entries().filed(&runs, end);
             }
         }
         self.tables.keys.drop_below(end);
         Ok(())
     }
 
-    /// Copies the entries in memory that lie in the range.
-    fn collect(&self, range: Range<u64>) -> (IndexBuilder, Vec<Filed>) {
+    /// Copies the entries in memory that lie in the range. `with_ends`: also says, by a row without
+    /// entries, where a queue goes on whose last messages are lost.
+    fn collect(&self, range: Range<u64>, with_ends: bool) -> (IndexBuilder, Vec<Filed>) {
         let mut builder = IndexBuilder::new(range.clone());
         let (mut moved, mut entries) = (Vec::new(), Vec::new());
         for topic in self.tables.topics.all() {
             for queue in topic.queues() {
-                let first = copy_active(queue, range.end, &mut entries);
-                if !entries.is_empty() {
-                    let row = builder.queue(topic.name(), queue.id(), first, &entries);
-                    moved.push(Filed { queue: Arc::clone(queue), first, row });
+                let (name, id, mut rows) = (topic.name(), queue.id(), Vec::new());
+                let mut first = queue.entries().first_active();
+                loop {
+                    let behind_hole = copy_active(queue, first, range.end, &mut entries);
+                    if !entries.is_empty() {
+                        rows.push((first, builder.queue(name, id, first, &entries)));
+                    } else if with_ends && !rows.is_empty() {
+                        builder.queue(name, id, first, &[]);
+                    }
+                    let Some(next) = behind_hole else { break };
+                    first = next;
+                }
+                if !rows.is_empty() {
+                    moved.push(Filed { queue: Arc::clone(queue), rows });
                 }
             }
         }
@@ -244,18 +257,22 @@ fn described(error: &StoreError) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Copies the queue's entries in memory that lie below `end`; gives the first one's queue offset.
-fn copy_active(queue: &Queue, end: u64, into: &mut Vec<Entry>) -> u64 {
+/// Copies the queue's entries in memory from queue offset `first` on that lie below the physical
+/// offset `end`, up to a hole; gives where the queue goes on behind that.
+fn copy_active(queue: &Queue, first: u64, end: u64, into: &mut Vec<Entry>) -> Option<u64> {
     into.clear();
-    let first = queue.entries().first_active();
     let mut step = [Entry::default(); STEP];
     loop {
         let place = queue.entries().place(first + into.len() as u64, &mut step);
-        let Place::Active(count) = place else { return first };
+        let count = match place {
+            Place::Active(count) => count,
+            Place::Hole { until } => return Some(until),
+            Place::Filed { .. } | Place::Nothing => return None,
+        };
         let below = step[..count].partition_point(|entry| entry.physical < end);
         into.extend_from_slice(&step[..below]);
         if below < count {
-            return first;
+            return None;
         }
     }
 }

@@ -12,6 +12,7 @@
 //! entries, the recent keys, the index files, arrivals.
 #![forbid(unsafe_code)]
 
+mod active;
 mod arrivals;
 mod batch;
 mod by_key;

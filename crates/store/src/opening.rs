@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, mpsc},
 };
 
-use rocketkube_log::{Damage, Log, Recovery};
+use rocketkube_log::{Damage, Log, Recovery, SEGMENT_HEADER};
 
 use crate::{
     error::{FileError, OpenError},
@@ -20,7 +20,7 @@ use crate::{
     key_index::KeyEntry,
     machine::Dispatcher,
     options::Options,
-    queue::{Queue, Shore},
+    queue::Shore,
     queue_index::{Entry, MIN_RECORD, Run},
     snapshot::Snapshot,
     store::Store,
@@ -85,9 +85,8 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
         return Err(OpenError::State { position, source });
     }
     recovery.damage.extend(missing_front(&tables, &log));
-    // Below the snapshot the index files say how far each queue went.
-    for damage in recovery.damage.iter().filter(|damage| damage.range.end > resume) {
-        skip_lost(&tables, &damage.range);
+    for lost in unknown(&recovery.damage, resume) {
+        skip_lost(&tables, &lost);
     }
     tables.confirm(log.confirmed());
     let opening = Opening { resumed_at: resume, segment_size, log: recovery };
@@ -106,27 +105,45 @@ fn missing_front(tables: &Tables, log: &Log<Dispatcher>) -> Option<Damage> {
 }
 
 /// Damage took messages that consumers may have seen, and nothing says in which queues: each queue
-/// without a message behind it goes on as if all of them had been its own. An offset that was given
-/// out is never given to another message.
+/// without a message behind it goes on as if all of them had been its own, from now on, so that the
+/// end that is shown is the offset that the next message gets. An offset that was given out is never
+/// given to another message.
 fn skip_lost(tables: &Tables, lost: &Range<u64>) {
-    let most = (lost.end - lost.start) / MIN_RECORD + 1;
-    let topics = tables.topics.all();
-    let queues = topics.iter().flat_map(|topic| topic.queues());
     let file = tables.indexes.first_from(lost.end);
-    let is_before = |queue: &&Arc<Queue>| queue.entries().is_empty_above(lost.start, file);
-    let behind: Vec<_> = queues.filter(is_before).collect();
-    // As holes they also keep the end that was shown; too many would not be worth their memory.
-    let keep_end = most.saturating_mul(behind.len() as u64) <= MOST_HOLES;
-    for queue in behind {
-        let mut entries = queue.entries();
-        let end = entries.end() + most;
-        entries.raise_end(end);
-        if keep_end && entries.end() < end {
-            entries.leave_holes(end, lost.end);
+    let contains = |known: &Range<u64>| known.start <= lost.start && lost.end <= known.end;
+    let is_known = tables.skipped.lock().iter().any(contains);
+    for topic in tables.topics.all() {
+        if topic.id() >= lost.end && !topic.is_provisional() {
+            continue; // Made when this was lost already.
         }
-        drop(entries);
-        queue.raise_next(end);
+        let most = most_messages(lost, topic.name());
+        for queue in topic.queues() {
+            let mut entries = queue.entries();
+            // The snapshot says it of queues without a message between its position and the damage.
+            if entries.is_empty_above(lost.start, file) && !(is_known && entries.is_filed()) {
+                let end = entries.end() + most;
+                entries.go_on_at(end);
+                drop(entries);
+                queue.raise_next(end);
+            }
+        }
     }
+    if !is_known {
+        tables.skipped.lock().push(lost.clone());
+    }
+}
+
+/// So many messages of a topic a part of the log can have held.
+fn most_messages(lost: &Range<u64>, topic: &str) -> u64 {
+    (lost.end - lost.start) / (MIN_RECORD - 1 + topic.len() as u64) + 1
+}
+
+/// What of the damage can have held something that is known from nowhere else: not what a snapshot
+/// holds, nor the header of a segment.
+fn unknown(damage: &[Damage], resume: u64) -> impl Iterator<Item = Range<u64>> {
+    let frames = damage.iter().filter(|damage| damage.positions.end > SEGMENT_HEADER);
+    let above = frames.map(move |damage| damage.range.start.max(resume)..damage.range.end);
+    above.filter(|lost| !lost.is_empty())
 }
 
 /// The newest snapshot that can be used.
@@ -156,9 +173,6 @@ fn check(tables: &Tables, keeper: &Keeper, snapshot: Snapshot) -> Option<Found> 
     };
     Some(Found { snapshot, indexes, tail })
 }
-
-/// Most entries made for messages that damage took.
-const MOST_HOLES: u64 = 1 << 20;
 
 /// Nothing below is trusted any more: what is left would only be in the way.
 fn remove_derived(tables: &Tables, snapshots: &Path) -> Result<(), FileError> {
@@ -209,11 +223,12 @@ fn restore_tail(tables: &Tables, file: &IndexFile) -> Result<(), FileError> {
     for row in file.rows()? {
         let topic = tables.topics.get(row.topic).filter(|topic| topic.id() < file.range().end);
         let Some(queue) = topic.as_ref().and_then(|topic| topic.queue(row.queue)) else { continue };
+        // Messages between two rows, or behind the last one, are lost.
+        queue.entries().go_on_at(row.first);
         let mut done = 0;
         while done < row.count {
             let count = file.copy_entries(row, done, &mut step)?;
             for (entry, at) in step[..count].iter().zip(row.first + done..) {
-                // Holes keep their places because their offsets are pushed like all others.
                 let _ = queue.entries().push(at, *entry);
             }
             done += count as u64;

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::active::{Active, Copied};
+
 /// Smallest message record: fixed fields, IPv4 hosts, a topic of one byte, nothing else.
 pub(crate) const MIN_RECORD: u64 = 92;
 
@@ -12,7 +14,7 @@ pub(crate) const MIN_RECORD: u64 = 92;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Entry {
     pub(crate) physical: u64,
-    /// Bytes of the whole record; 0 marks a message that was lost to damage in the log.
+    /// Bytes of the whole record; 0 marks a message of a repaired index that the log has lost.
     pub(crate) size: u32,
     /// Java's `String.hashCode` of the tag; 0 without a tag.
     pub(crate) tag: i32,
@@ -87,11 +89,10 @@ pub(crate) enum Refused {
 /// All entries of one queue.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    /// Oldest first; their files are in ascending order.
+    /// Oldest first; their files are in ascending order. Offsets that are in none are a hole.
     runs: Vec<Run>,
-    /// Entries not in an index file yet; the first one has queue offset `first_active`.
-    active: Vec<Entry>,
-    first_active: u64,
+    /// Entries not in an index file yet.
+    active: Active,
 }
 
 /// Where an entry is to be found.
@@ -99,29 +100,37 @@ pub(crate) struct Entries {
 pub(crate) enum Place {
     /// So many were copied from memory.
     Active(usize),
-    /// In an index file: entry number `skip` of the run; the next run or memory goes on at `until`.
+    /// In an index file: entry number `skip` of the run, if it has so many; the next run or memory
+    /// goes on at `until`.
     Filed { run: Run, skip: u64, until: u64 },
+    /// Messages that are lost; the next one can be at `until`.
+    Hole { until: u64 },
     /// No such entry.
     Nothing,
 }
 
 impl Entries {
     pub(crate) fn starting_at(first: u64) -> Self {
-        Self { runs: Vec::new(), active: Vec::new(), first_active: first }
+        Self { runs: Vec::new(), active: Active::starting_at(first) }
     }
 
     /// The queue offset after the last entry.
     pub(crate) fn end(&self) -> u64 {
-        self.first_active + self.active.len() as u64
+        self.active.end()
     }
 
     /// The queue offset of the first entry not in an index file.
     pub(crate) fn first_active(&self) -> u64 {
-        self.first_active
+        self.active.first()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.active.is_empty()
+        self.runs.is_empty() && self.active.entries().is_empty()
+    }
+
+    /// Whether index files have all entries.
+    pub(crate) fn is_filed(&self) -> bool {
+        self.active.entries().is_empty()
     }
 
     /// Lets go of what is below the floor.
@@ -133,38 +142,39 @@ impl Entries {
             self.runs.shrink_to_fit();
         }
         let start = floor.start();
-        if self.active.first().is_some_and(|entry| entry.physical < start) {
-            let gone = self.active.partition_point(|entry| entry.physical < start);
-            self.drop_active(gone);
+        if self.active.entries().first().is_some_and(|entry| entry.physical < start) {
+            self.active.drop_first(self.active_below(start));
         }
     }
 
-    fn drop_active(&mut self, count: usize) {
-        self.active.drain(..count);
-        self.active.shrink_to(self.active.len() * 2);
-        self.first_active += count as u64;
+    /// Number of the entries in memory that lie below a physical offset.
+    fn active_below(&self, physical: u64) -> usize {
+        self.active.entries().partition_point(|entry| entry.physical < physical)
     }
 
     /// The first retained queue offset; the end if nothing is retained.
     pub(crate) fn min(&self) -> u64 {
-        self.runs.first().map_or(self.first_active, |run| run.first)
+        self.runs.first().map_or(self.active.first(), |run| run.first)
     }
 
-    /// The queue offset after the last entry whose bytes end at or below `confirmed`. Entries in
-    /// files are confirmed: files are used only from then on.
-    pub(crate) fn confirmed_end(&self, confirmed: u64) -> u64 {
-        if self.active.last().is_none_or(|entry| entry.end() <= confirmed) {
-            return self.end();
+    /// Number of the entries in memory whose bytes end at or below `confirmed`.
+    fn visible(&self, confirmed: u64) -> usize {
+        let entries = self.active.entries();
+        if entries.last().is_none_or(|entry| entry.end() <= confirmed) {
+            return entries.len();
         }
-        let visible = self.active.partition_point(|entry| entry.end() <= confirmed);
-        self.first_active + visible as u64
+        entries.partition_point(|entry| entry.end() <= confirmed)
+    }
+
+    /// The queue offset of the first entry whose bytes end above `confirmed`; the end if there is
+    /// none. Entries in files are confirmed: files are used only from then on.
+    pub(crate) fn confirmed_end(&self, confirmed: u64) -> u64 {
+        self.active.offset_of(self.visible(confirmed))
     }
 
     /// The end, in the log, of the first entry that is not confirmed.
     pub(crate) fn next_unconfirmed(&self, confirmed: u64) -> Option<u64> {
-        let visible = self.confirmed_end(confirmed) - self.first_active;
-        let index = usize::try_from(visible).ok()?;
-        self.active.get(index).map(Entry::end)
+        self.active.entries().get(self.visible(confirmed)).map(Entry::end)
     }
 
     /// Takes the entry for queue offset `at`.
@@ -176,82 +186,70 @@ impl Entries {
         if at > end {
             self.skip_to(at, entry)?;
         }
-        if self.active.capacity() == 0 {
-            // Most queues of a large broker see one message per segment: no room for four.
-            self.active.reserve_exact(1);
-        }
         self.active.push(entry);
         Ok(())
     }
 
     /// Messages `end..at` are not in the log any more. A queue that holds nothing starts here;
-    /// in others the lost ones become entries without bytes.
+    /// others have a hole.
     fn skip_to(&mut self, at: u64, entry: Entry) -> Result<(), Refused> {
-        if self.is_empty() {
-            self.first_active = at;
-            return Ok(());
-        }
         let missing = at - self.end();
-        if missing > entry.physical / MIN_RECORD {
+        if !self.is_empty() && missing > entry.physical / MIN_RECORD {
             return Err(Refused::Implausible);
         }
-        for _ in 0..missing {
-            self.active.push(Entry { size: 0, tag: 0, ..entry });
-        }
+        self.active.skip(missing);
         Ok(())
     }
 
     /// An empty queue goes on at `end`; one that is there already stays.
     pub(crate) fn raise_end(&mut self, end: u64) {
-        if self.end() < end && self.is_empty() {
-            self.first_active = end;
+        if self.is_empty() {
+            self.go_on_at(end);
         }
     }
 
-    /// Fills up to `end` with entries without bytes, for messages lost below `physical`.
-    pub(crate) fn leave_holes(&mut self, end: u64, physical: u64) {
-        let store_ms = self.active.last().map_or(0, |entry| entry.store_ms);
-        // Refused only where the offset is there already.
-        let _ = self.push(end - 1, Entry { physical, size: 0, tag: 0, store_ms });
+    /// The next message gets `end` at least: what is below it may have been given out.
+    pub(crate) fn go_on_at(&mut self, end: u64) {
+        self.active.skip(end.saturating_sub(self.end()));
     }
 
     /// Copies entries from queue offset `from` on into `into`, or says which file has them.
     pub(crate) fn place(&self, from: u64, into: &mut [Entry]) -> Place {
-        if from >= self.first_active {
-            let skip = usize::try_from(from - self.first_active).unwrap_or(usize::MAX);
-            let rest = self.active.get(skip..).unwrap_or_default();
-            let count = rest.len().min(into.len());
-            into[..count].copy_from_slice(&rest[..count]);
-            return if count == 0 { Place::Nothing } else { Place::Active(count) };
+        if from >= self.active.first() {
+            return match self.active.copy(from, into) {
+                Copied::Entries(count) => Place::Active(count),
+                Copied::Hole { until } => Place::Hole { until },
+                Copied::Nothing => Place::Nothing,
+            };
         }
         let next = self.runs.partition_point(|run| run.first <= from);
         let Some(run) = next.checked_sub(1).map(|index| self.runs[index]) else {
             return Place::Nothing;
         };
-        let until = self.runs.get(next).map_or(self.first_active, |run| run.first);
+        let until = self.runs.get(next).map_or(self.active.first(), |run| run.first);
         Place::Filed { run, skip: from - run.first, until }
     }
 
     /// Whether the queue has no message but below `start` or in index files below number `file`.
     pub(crate) fn is_empty_above(&self, start: u64, file: u32) -> bool {
-        self.active.last().is_none_or(|entry| entry.physical < start)
+        self.active.entries().last().is_none_or(|entry| entry.physical < start)
             && self.runs.last().is_none_or(|run| run.file < file)
     }
 
-    /// The entries below the physical offset `end` are in an index file now, as `run`. If some
+    /// The entries below the physical offset `end` are in an index file now, as `runs`. If some
     /// were trimmed while it was written, the rest of it is below the floor as well.
-    pub(crate) fn filed(&mut self, run: Run, end: u64) {
-        let count = self.active.partition_point(|entry| entry.physical < end);
-        if run.first == self.first_active && count > 0 {
-            self.runs.push(run);
+    pub(crate) fn filed(&mut self, runs: &[Run], end: u64) {
+        let count = self.active_below(end);
+        if count > 0 && runs.first().is_some_and(|run| run.first == self.active.first()) {
+            self.runs.extend_from_slice(runs);
         }
-        self.drop_active(count);
+        self.active.drop_first(count);
     }
 
     /// Takes over a run found in an index file at opening.
     pub(crate) fn restore(&mut self, run: Run, count: u64) {
         self.runs.push(run);
-        self.first_active = self.first_active.max(run.first + count);
+        self.go_on_at(run.first + count);
     }
 }
 
@@ -300,8 +298,21 @@ mod tests {
     fn messages_lost_to_damage_leave_holes_and_later_ones_keep_their_offsets() {
         let mut entries = filled(2);
         entries.push(4, entry(9000)).unwrap();
-        let sizes: Vec<_> = entries.active.iter().map(|entry| entry.size).collect();
-        assert_eq!(sizes, [100, 100, 0, 0, 100]);
+        let mut into = [Entry::default(); 4];
+        assert_eq!(entries.place(1, &mut into), Place::Active(1));
+        assert_eq!(entries.place(2, &mut into), Place::Hole { until: 4 });
+        assert_eq!((entries.place(4, &mut into), into[0]), (Place::Active(1), entry(9000)));
+    }
+
+    #[test]
+    fn the_end_of_a_queue_that_lost_its_last_messages_is_what_the_next_one_gets() {
+        let mut entries = filled(3);
+        entries.go_on_at(1_000_000);
+        assert_eq!((entries.confirmed_end(u64::MAX), entries.end()), (1_000_000, 1_000_000));
+        entries.filed(&[Run { first: 0, file: 1, row: 0 }], 5000);
+        assert_eq!((entries.min(), entries.first_active()), (0, 1_000_000));
+        entries.push(1_000_000, entry(9000)).unwrap();
+        assert_eq!(entries.confirmed_end(9000), 1_000_000);
     }
 
     #[test]
@@ -322,7 +333,7 @@ mod tests {
     fn filed_entries_are_found_by_their_run() {
         let mut entries = filled(5);
         let run = Run { first: 0, file: 7, row: 3 };
-        entries.filed(run, 3000);
+        entries.filed(&[run], 3000);
         let mut into = [Entry::default(); 8];
         assert_eq!(entries.place(2, &mut into), Place::Filed { run, skip: 2, until: 3 });
         assert_eq!(entries.place(3, &mut into), Place::Active(2));
@@ -333,7 +344,7 @@ mod tests {
     #[test]
     fn the_floor_takes_files_and_entries_below_it() {
         let mut entries = filled(5);
-        entries.filed(Run { first: 0, file: 7, row: 3 }, 3000);
+        entries.filed(&[Run { first: 0, file: 7, row: 3 }], 3000);
         let floor = Floor::default();
         floor.raise(3001, 8);
         entries.settle(&floor);
@@ -356,7 +367,7 @@ mod tests {
             let mut entries = filled(total as u64 + 2);
             for (file, count) in (0..).zip(&counts) {
                 let run = Run { first: entries.first_active(), file, row: 0 };
-                entries.filed(run, 1000 * (run.first + *count as u64));
+                entries.filed(&[run], 1000 * (run.first + *count as u64));
             }
             let mut into = [Entry::default(); 1];
             for offset in 0..entries.end() {

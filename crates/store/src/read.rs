@@ -1,6 +1,7 @@
 //! Reading messages of a queue: which ones, and where their bytes are. Never creates anything.
 
 use crate::{
+    active::Copied,
     error::ReadError,
     position::{PhysicalOffset, QueueOffset},
     queue::{Bounds, Queue},
@@ -113,10 +114,14 @@ impl Tables {
         let mut at = from;
         while at < end && read.messages < limits.max_messages.max(1) {
             let room = usize::try_from(end - at).map_or(STEP, |rest| rest.min(STEP));
-            let count = self.entries_at(queue, at, &mut entries[..room])?;
-            if count == 0 {
-                break; // trimmed since the bounds were taken
-            }
+            let count = match self.entries_at(queue, at, &mut entries[..room])? {
+                Copied::Entries(count) => count,
+                Copied::Hole { until } => {
+                    at = until.min(bounds.max.0);
+                    continue;
+                }
+                Copied::Nothing => break, // trimmed since the bounds were taken
+            };
             for entry in &entries[..count] {
                 let wanted = entry.size > 0 && filter(i64::from(entry.tag));
                 let over = read.size_bytes + u64::from(entry.size) > limits.max_bytes;
@@ -136,22 +141,26 @@ impl Tables {
         Ok(read)
     }
 
-    /// Copies entries from queue offset `at` on, wherever they are; 0 if there are none.
+    /// Copies entries from queue offset `at` on, wherever they are.
     pub(crate) fn entries_at(
         &self,
         queue: &Queue,
         at: u64,
         into: &mut [Entry],
-    ) -> Result<usize, ReadError> {
+    ) -> Result<Copied, ReadError> {
         // Bound first: as the scrutinee it would keep the queue locked while a file is read.
         let place = queue.entries().place(at, into);
-        match place {
-            Place::Active(count) => Ok(count),
+        Ok(match place {
+            Place::Active(count) => Copied::Entries(count),
             Place::Filed { run, skip, until } => {
                 let room = usize::try_from(until - at).map_or(into.len(), |n| n.min(into.len()));
-                Ok(self.indexes.entries(run, skip, &mut into[..room])?)
+                match self.indexes.entries(run, skip, &mut into[..room])? {
+                    0 => Copied::Hole { until },
+                    count => Copied::Entries(count),
+                }
             }
-            Place::Nothing => Ok(0),
-        }
+            Place::Hole { until } => Copied::Hole { until },
+            Place::Nothing => Copied::Nothing,
+        })
     }
 }

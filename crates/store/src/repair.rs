@@ -70,8 +70,8 @@ fn repair(tables: &Tables, log: &Log<Dispatcher>, path: &Path) -> Result<(), Fil
 
 /// What the messages of one segment say about its index.
 struct Rebuild<'a> {
-    /// Number and first queue offset of the row, by topic and queue.
-    rows: HashMap<(&'a str, u32), (usize, u64)>,
+    /// Numbers and first queue offsets of the rows, ascending, by topic and queue.
+    rows: HashMap<(&'a str, u32), Vec<(usize, u64)>>,
     /// Per row, in its order; without bytes until the message is seen.
     entries: Vec<Vec<Entry>>,
     keys: Vec<KeyEntry>,
@@ -83,7 +83,7 @@ fn rebuild(file: &IndexFile, mut from: u64, log: &Log<Dispatcher>) -> Result<Vec
     let rows: Vec<_> = file.rows()?.collect();
     let mut rebuilt = Rebuild { rows: HashMap::new(), entries: Vec::new(), keys: Vec::new() };
     for (number, row) in rows.iter().enumerate() {
-        rebuilt.rows.insert((row.topic, row.queue), (number, row.first));
+        rebuilt.rows.entry((row.topic, row.queue)).or_default().push((number, row.first));
         let count = usize::try_from(row.count).expect("rows count in 32 bits");
         rebuilt.entries.push(vec![Entry::default(); count]);
     }
@@ -112,9 +112,11 @@ impl Rebuild<'_> {
     fn take(&mut self, item: Item<'_>) {
         let Ok(record) = RecordView::parse(item.bytes) else { return };
         let Ok(queue) = u32::try_from(record.queue_id()) else { return };
-        let Some(&(row, first)) = self.rows.get(&(record.topic(), queue)) else { return };
-        let at = Some(record.queue_offset()).filter(|at| *at != NOWHERE);
-        let index = at.and_then(|at| usize::try_from(at.checked_sub(first)?).ok());
+        let Some(rows) = self.rows.get(&(record.topic(), queue)) else { return };
+        let at = record.queue_offset();
+        let behind = rows.partition_point(|(_, first)| *first <= at);
+        let Some(&(row, first)) = behind.checked_sub(1).map(|index| &rows[index]) else { return };
+        let index = usize::try_from(at - first).ok().filter(|_| at != NOWHERE);
         let Some(slot) = index.and_then(|index| self.entries[row].get_mut(index)) else { return };
         let indexed = Indexed::of(record.properties());
         *slot = entry_of(item, &record, indexed.tag);

@@ -74,6 +74,9 @@ pub(crate) struct Snapshot {
     pub(crate) groups: Vec<GroupState>,
     #[prost(message, repeated, tag = "8")]
     pub(crate) commits: Vec<TopicCommits>,
+    /// Lost parts of the log behind `position` that queues without messages in between know of.
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) skipped: Vec<Part>,
 }
 
 impl Snapshot {
@@ -89,6 +92,8 @@ impl Snapshot {
             position: topic.position(),
             first_active: topic.queues().iter().map(|q| q.entries().first_active()).collect(),
         });
+        let skipped = tables.skipped.lock().clone().into_iter();
+        let skipped = skipped.map(|lost| Part { start: lost.start, end: lost.end });
         let groups = tables.groups.all().into_iter();
         let groups = groups.map(|g| GroupState { record: g.record(), position: g.position() });
         Self {
@@ -100,6 +105,7 @@ impl Snapshot {
             topics: topics.collect(),
             groups: groups.collect(),
             commits: tables.offsets.capture(),
+            skipped: skipped.filter(|lost| lost.end > position).collect(),
         }
     }
 
@@ -137,6 +143,7 @@ impl Snapshot {
 
     /// Fills empty tables, all but what index files hold.
     pub(crate) fn restore(&self, tables: &Tables) {
+        tables.skipped.lock().extend(self.skipped.iter().map(|part| part.start..part.end));
         for state in &self.topics {
             tables.topics.apply(&state.record, state.position);
             let Some(topic) = tables.topics.get(&state.record.name) else { continue };

@@ -1,7 +1,9 @@
 //! Everything a store knows, fed by the log: shared between the machine, which changes it under
 //! the tail lock, and handlers, which read it.
 
-use std::{path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
+
+use parking_lot::Mutex;
 
 use crate::{
     arrivals::{Arrivals, OnArrival},
@@ -24,6 +26,8 @@ pub(crate) struct Tables {
     pub(crate) keys: RecentKeys,
     pub(crate) indexes: Indexes,
     pub(crate) arrivals: Arrivals,
+    /// Lost parts of the log of which all queues know that were there when they were found.
+    pub(crate) skipped: Mutex<Vec<Range<u64>>>,
 }
 
 impl Tables {
@@ -36,6 +40,7 @@ impl Tables {
             keys: RecentKeys::default(),
             indexes: Indexes::new(dir),
             arrivals: Arrivals::new(shore, on_arrival),
+            skipped: Mutex::default(),
         }
     }
 

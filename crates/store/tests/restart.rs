@@ -480,6 +480,82 @@ fn offsets_of_messages_that_damage_took_are_not_given_out_again() {
     assert_eq!((found.len(), &found[10].1[..]), (11, &b"next"[..]));
 }
 
+/// Zeroes the last `bytes` bytes of a log that was flushed to its end.
+fn lose_tail(dir: &Path, end: u64, bytes: u64) {
+    let segments = derived(dir, "log", "seg");
+    for (start, path) in (0..).step_by(64 << 10).zip(&segments) {
+        let mut content = fs::read(path).unwrap();
+        let from = usize::try_from((end - bytes).saturating_sub(start)).unwrap();
+        if from < content.len() {
+            content[from.max(4096)..].fill(0);
+            fs::write(path, content).unwrap();
+        }
+    }
+}
+
+/// However many queues there are, and whether or not they have messages.
+#[test]
+fn the_end_of_a_queue_after_damage_is_the_offset_of_its_next_message_from_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    topic(&store, "idle", 3_000);
+    fill(&store, 100);
+    store.close(2).unwrap();
+    let end = store.end().0;
+    drop(store);
+    for folder in ["snapshot", "index"] {
+        fs::remove_dir_all(dir.path().join(folder)).unwrap();
+    }
+    lose_tail(dir.path(), end, 50_000);
+    let bounds = |store: &Store| {
+        let of = |topic: &str, id: u32| queue(store, topic, id).bounds();
+        [of("t", 0), of("idle", 0), of("idle", 2_999)]
+    };
+    let (store, opening) = open_with(options(dir.path()));
+    assert!(!opening.log.damage.is_empty());
+    let known = bounds(&store);
+    let left = bodies(&store, &queue(&store, "t", 0), 0);
+    assert!(known[0].min.0 == 0 && known[0].max.0 >= 100 && (10..60).contains(&left.len()));
+    assert!(known[1].min == known[1].max && known[1].max.0 > 400, "{known:?}");
+    // Killed, then stopped in order: the next two starts read the damage again, the third does not.
+    drop(store);
+    for clean in [false, true, true] {
+        let store = open(dir.path());
+        assert_eq!(bounds(&store), known, "{clean}");
+        if clean {
+            store.close(3).unwrap();
+        }
+    }
+    let store = open(dir.path());
+    let held = queue(&store, "t", 0);
+    topic(&store, "later", 1);
+    let next = send(&store, &held, b"next", "", 100).queue_offset;
+    assert_eq!(next, known[0].max);
+    assert_eq!(send(&store, &queue(&store, "idle", 7), b"", "", 100).queue_offset, known[1].max);
+    let times = [1, 2, 100, 101].map(|time| {
+        let boundary = rocketkube_store::Boundary::Lower;
+        store.offset_by_time(&held, time, boundary).unwrap().0
+    });
+    assert_eq!(times, [0, next.0, next.0, next.0 + 1]);
+    fill_queue(&store, 100);
+    let all = bodies(&store, &held, 0);
+    assert!(all[..left.len()] == left && all[left.len()] == (next.0, b"next".to_vec()));
+    store.close(200).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert!(bodies(&store, &queue(&store, "t", 0), 0) == all);
+    for file in derived(dir.path(), "index", "idx") {
+        flip(&file, 88);
+    }
+    drop(store);
+    let store = open(dir.path());
+    for (n, _) in &all {
+        let _ = store.read(&queue(&store, "t", 0), QueueOffset(*n), support::ANY, &|_| true);
+    }
+    store.retain(1, &|| used(10)).unwrap();
+    assert!(bodies(&store, &queue(&store, "t", 0), 0) == all);
+}
+
 /// With or without what was derived from it: an empty store in its place would start all over.
 #[test]
 fn a_log_whose_segments_are_gone_is_not_taken_for_an_empty_one() {
