@@ -18,6 +18,7 @@ use rocketkube_service::metrics::Registry;
 use tokio::sync::Notify;
 use tracing::warn;
 
+use crate::sync::Numbers;
 use crate::{Config, Metrics};
 
 /// Names a `BrokerSet`.
@@ -129,13 +130,18 @@ impl SyncTable {
         self.present.store(true, Ordering::Release);
     }
 
-    pub(crate) fn report(&self, key: &Key) -> Option<SyncReport> {
+    pub(crate) fn is_present(&self) -> bool {
+        self.present.load(Ordering::Acquire)
+    }
+
+    /// What the worker of a `BrokerSet` said last.
+    pub fn report(&self, key: &Key) -> Option<SyncReport> {
         self.reports.lock().get(key).cloned()
     }
 
     /// Whether the group may take messages.
     pub(crate) fn is_filled(&self, key: &Key, group: i32) -> bool {
-        !self.present.load(Ordering::Acquire)
+        !self.is_present()
             || self.reports.lock().get(key).is_some_and(|report| report.filled.contains(&group))
     }
 }
@@ -150,6 +156,7 @@ pub struct Context {
     pub scopes: Vec<Arc<Scope>>,
     /// Filled by `sync`; see [`Context::publish_sync`].
     pub sync: SyncTable,
+    pub(crate) numbers: Numbers,
     recorder: Recorder,
 }
 
@@ -165,8 +172,9 @@ impl Context {
             instance: Some(config.identity.clone()).filter(|name| !name.is_empty()),
         };
         let recorder = Recorder::new(client.clone(), reporter);
-        let (metrics, sync) = (Metrics::new(registry), SyncTable::default());
-        Arc::new(Self { client, config, metrics, clock, scopes, sync, recorder })
+        let (metrics, numbers) = (Metrics::new(registry), Numbers::new(registry));
+        let sync = SyncTable::default();
+        Arc::new(Self { client, config, metrics, clock, scopes, sync, numbers, recorder })
     }
 
     /// The objects of a kind in a scope.

@@ -15,6 +15,7 @@ mod labels;
 mod leader;
 mod metrics;
 mod operator;
+pub mod sync;
 
 pub use config::Config;
 pub use context::{Clock, Context, EventTarget, Key, News, Scope, SyncReport, SyncTable};

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::caches::Caches;
 use crate::leader::{self, LeaderError};
-use crate::{Context, broker_set};
+use crate::{Context, broker_set, sync};
 
 /// How long until it is asked again whether the definitions are there.
 const DEFINITIONS_RETRY: Duration = Duration::from_secs(5);
@@ -50,6 +50,8 @@ pub async fn run(
     health.set_ready();
     let Some(mut leadership) = leader::acquire(&context, &shutdown).await? else { return Ok(()) };
     context.metrics.set_leading(true);
+    // Before the first controller asks whether a group has its topics.
+    context.sync.set_present();
     // Whatever the controllers were doing when the Lease is lost is dropped: it is another's now.
     let result = tokio::select! {
         lost = leadership.lost() => Err(lost.into()),
@@ -61,7 +63,8 @@ pub async fn run(
     result
 }
 
-/// Acts as if the Lease were held, until `shutdown`. For tests, and for whoever is sure to be alone.
+/// Acts on `BrokerSets` as if the Lease were held, until `shutdown`. For tests, and for whoever is sure
+/// to be alone.
 pub async fn lead(context: Arc<Context>, shutdown: CancellationToken) -> Result<(), OperatorError> {
     let mut watches = JoinSet::new();
     let caches = start_caches(&context, &mut watches, &shutdown);
@@ -78,6 +81,9 @@ async fn act(
     for (scope, caches) in context.scopes.iter().zip(caches) {
         let (context, scope) = (Arc::clone(context), Arc::clone(scope));
         controllers.spawn(broker_set::run(context, scope, caches, shutdown.clone()));
+    }
+    if context.sync.is_present() {
+        controllers.spawn(sync::run(Arc::clone(context), shutdown.clone()));
     }
     while let Some(ended) = controllers.join_next().await {
         if ended.is_err() || !shutdown.is_cancelled() {

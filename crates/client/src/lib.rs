@@ -33,4 +33,6 @@ pub use error::ClientError;
 pub use message::{Message, Received};
 pub use producer::{Producer, ProducerOptions, SendStatus, Sent};
 pub use pull::{PullConsumer, PullOptions, PullStatus, Pulled};
+/// What settings, codes and answers are made of.
+pub use rocketkube_protocol as protocol;
 pub use route::{Queue, Route};

@@ -1,0 +1,405 @@
+//! The masters of one `BrokerSet`: a connection to each, and what each holds.
+//!
+//! A master that does not answer is asked again after a while that doubles, and said to be down once.
+//! One that answers is asked for its version only, as long as nothing changed.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::time::Duration;
+
+use futures::future::join_all;
+use rocketkube_client::protocol::ResponseCode;
+use rocketkube_client::protocol::body::{DataVersion, SubscriptionGroupConfig, TopicConfig};
+use rocketkube_client::protocol::names;
+use rocketkube_client::{Admin, Client, ClientError, ClientOptions};
+use rocketkube_crds::BrokerSet;
+use rocketkube_crds::broker_set::{GroupState, GroupStatus};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::plan::Held;
+use super::wire::Wire;
+use crate::Key;
+
+/// Where brokers answer clients and administrators.
+const PORT: u16 = 10_911;
+/// Most changes in one request.
+pub(crate) const BATCH: usize = 500;
+/// First and longest pause before a master that did not answer is asked again.
+const PAUSES: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
+/// How long a master may take to connect, and to answer. Changes are answered when they are on disk.
+const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
+
+/// What a master holds.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) topics: BTreeMap<String, TopicConfig>,
+    pub(crate) groups: BTreeMap<String, SubscriptionGroupConfig>,
+}
+
+/// The master of one broker group.
+#[derive(Debug)]
+pub(crate) struct Master {
+    /// Name of the broker group.
+    pub(crate) name: String,
+    pub(crate) state: Option<GroupState>,
+    /// `None` until the group has an address.
+    addr: Option<String>,
+    tables: Tables,
+    /// Versions that the tables are of. A master's topics and groups have one version together, so
+    /// asking for that of its topics is enough.
+    versions: Option<(DataVersion, DataVersion)>,
+    failure: Option<Failure>,
+}
+
+/// Why a master cannot be asked.
+#[derive(Debug)]
+struct Failure {
+    words: String,
+    again: Instant,
+    pause: Duration,
+}
+
+impl Master {
+    /// What it holds, or why that is unknown.
+    pub(crate) fn tables(&self) -> Result<&Tables, &str> {
+        if let Some(failure) = &self.failure {
+            return Err(&failure.words);
+        }
+        match (&self.addr, &self.versions) {
+            (None, _) => Err("it has no address yet"),
+            (_, None) => Err("it was not asked yet"),
+            _ => Ok(&self.tables),
+        }
+    }
+
+    /// Its address, if it answers there.
+    fn reached(&self) -> Option<&str> {
+        self.addr.as_deref().filter(|_| self.tables().is_ok())
+    }
+
+    async fn refresh(&mut self, admin: &Admin, now: Instant) {
+        if self.failure.as_ref().is_some_and(|failure| failure.again > now) {
+            return;
+        }
+        let Some(addr) = self.addr.clone() else { return };
+        match self.read(admin, &addr).await {
+            Ok(()) => {
+                if self.failure.take().is_some() {
+                    info!(broker = self.name, "answers again");
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    async fn read(&mut self, admin: &Admin, addr: &str) -> Result<(), ClientError> {
+        let (topics, groups) = self.versions.unzip();
+        let Some(table) = admin.topics_after(addr, topics).await? else { return Ok(()) };
+        let topics = table.data_version;
+        self.tables.topics = table.topic_config_table;
+        // Until the groups are read too, the topics are of no version that could be asked for.
+        self.versions = None;
+        let groups = match admin.groups_after(addr, groups).await? {
+            Some(table) => {
+                self.tables.groups = table.subscription_group_table;
+                table.data_version
+            }
+            None => groups.unwrap_or(topics),
+        };
+        self.versions = Some((topics, groups));
+        Ok(())
+    }
+
+    /// Makes or changes many at once, and gives back what was refused.
+    async fn put<D: Wire>(&mut self, admin: &Admin, settings: &[D::Settings]) -> Vec<Refused> {
+        let Some(addr) = self.reached().map(str::to_owned) else { return Vec::new() };
+        let mut refused = Vec::new();
+        // In order: the last is taken first.
+        let mut batches: Vec<&[D::Settings]> = settings.chunks(BATCH).rev().collect();
+        while let Some(batch) = batches.pop() {
+            let Err(error) = D::put(admin, &addr, batch).await else { continue };
+            let Some(words) = refusal(&error) else {
+                self.failed(&error);
+                break;
+            };
+            let for_now = is_about_everything(&error);
+            if batch.len() > 1 && !for_now {
+                // One of them is the reason, and the others shall not wait for it.
+                let (first, second) = batch.split_at(batch.len() / 2);
+                batches.extend([second, first]);
+                continue;
+            }
+            let refusal = |it: &D::Settings| {
+                let (name, words) = (D::name_of(it).to_owned(), words.clone());
+                Refused { name, words, for_now }
+            };
+            refused.extend(batch.iter().map(refusal));
+        }
+        refused
+    }
+
+    fn failed(&mut self, error: &ClientError) {
+        let pause = if let Some(failure) = &self.failure {
+            (failure.pause * 2).min(PAUSES.end)
+        } else {
+            warn!(broker = self.name, error = words(error), "does not answer");
+            PAUSES.start
+        };
+        let again = Instant::now() + pause;
+        self.failure = Some(Failure { words: words(error), again, pause });
+    }
+}
+
+/// An error with its causes.
+fn words(error: &ClientError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// A change that a broker refused, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Topic or group.
+    pub(crate) name: String,
+    pub(crate) words: String,
+    /// Whether the broker refuses everything at the moment.
+    pub(crate) for_now: bool,
+}
+
+/// All masters of a `BrokerSet`.
+#[derive(Debug)]
+pub(crate) struct Masters {
+    admin: Admin,
+    all: BTreeMap<i32, Master>,
+    /// What the groups were when they were last looked at.
+    seen: Vec<GroupStatus>,
+}
+
+impl Masters {
+    pub(crate) fn new() -> Self {
+        let (connect_timeout, request_timeout) = TIMEOUTS;
+        let client = Client::without_namesrv(ClientOptions { connect_timeout, request_timeout });
+        Self { admin: Admin::new(client), all: BTreeMap::new(), seen: Vec::new() }
+    }
+
+    pub(crate) fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Goes along with the status of a `BrokerSet`. What changed there may be that a master answers
+    /// now, so all are asked at once.
+    pub(crate) fn follow(&mut self, set: &BrokerSet) {
+        let groups = set.status.as_ref().map(|status| &*status.group_status).unwrap_or_default();
+        if self.seen == groups {
+            return;
+        }
+        groups.clone_into(&mut self.seen);
+        let mut before = std::mem::take(&mut self.all);
+        let mut moved = false;
+        for group in groups {
+            let addr = group.address.as_deref().and_then(address);
+            let name = group.name.clone().unwrap_or_else(|| default_name(set, group.index));
+            let same = before.remove(&group.index).filter(|master| master.addr == addr);
+            moved |= same.is_none();
+            let mut master = same.unwrap_or_else(|| Master {
+                name,
+                state: None,
+                addr,
+                tables: Tables::default(),
+                versions: None,
+                failure: None,
+            });
+            master.state = group.state;
+            if let Some(failure) = &mut master.failure {
+                failure.again = Instant::now();
+            }
+            self.all.insert(group.index, master);
+        }
+        // Connections to addresses that are no longer anybody's end with the client that made them.
+        if moved || !before.is_empty() {
+            let all = std::mem::take(&mut self.all);
+            let seen = std::mem::take(&mut self.seen);
+            *self = Self { all, seen, ..Self::new() };
+        }
+    }
+
+    /// Asks every master whether something changed, unless it is left alone for a while.
+    pub(crate) async fn refresh(&mut self) {
+        let now = Instant::now();
+        let admin = &self.admin;
+        join_all(self.all.values_mut().map(|master| master.refresh(admin, now))).await;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, &Master)> {
+        self.all.iter().map(|(index, master)| (*index, master))
+    }
+
+    /// Indices of the masters that answer.
+    pub(crate) fn reached(&self) -> Vec<i32> {
+        let reached = self.iter().filter(|(_, master)| master.reached().is_some());
+        reached.map(|(index, _)| index).collect()
+    }
+
+    pub(crate) fn addr(&self, index: i32) -> Option<&str> {
+        self.all.get(&index).and_then(Master::reached)
+    }
+
+    pub(crate) fn all_reached(&self) -> bool {
+        !self.all.is_empty() && self.all.values().all(|master| master.reached().is_some())
+    }
+
+    /// When a master that does not answer is to be asked again.
+    pub(crate) fn again(&self) -> Option<Instant> {
+        self.all.values().filter_map(|it| it.failure.as_ref().map(|failure| failure.again)).min()
+    }
+
+    /// What the masters hold of a name.
+    pub(crate) fn held<D: Wire>(&self, name: &str) -> Vec<Held<'_, D::Settings>> {
+        let mut held = Vec::with_capacity(self.all.len());
+        for (index, master) in self.iter() {
+            held.push(Held { index, what: master.tables().map(|it| D::table(it).get(name)) });
+        }
+        held
+    }
+
+    /// Gives each of these masters its settings. Gives back what they refused; what one did not take
+    /// for another reason shows when it is asked what it has.
+    pub(crate) async fn put<D: Wire>(
+        &mut self,
+        mut settings: BTreeMap<i32, Vec<D::Settings>>,
+    ) -> BTreeMap<i32, Vec<Refused>> {
+        let admin = &self.admin;
+        let puts = self.all.iter_mut().filter_map(|(index, master)| {
+            let settings = settings.remove(index)?;
+            Some(async move { (*index, master.put::<D>(admin, &settings).await) })
+        });
+        join_all(puts).await.into_iter().collect()
+    }
+
+    /// Deletes on one master. The error is what to tell people.
+    pub(crate) async fn delete<D: Wire>(&mut self, index: i32, name: &str) -> Result<(), String> {
+        let master = self.all.get(&index).map_or(Err("it is gone"), Master::tables);
+        master.map_err(str::to_owned)?;
+        let Some(addr) = self.addr(index).map(str::to_owned) else { return Ok(()) };
+        let Err(error) = D::delete(&self.admin, &addr, name).await else { return Ok(()) };
+        if let Some(words) = refusal(&error) {
+            return Err(words);
+        }
+        self.failed(index, &error);
+        Err(words(&error))
+    }
+
+    /// What is left to read in queues of a topic on one master; `None` if nothing is.
+    ///
+    /// A queue without messages has nothing. One with messages that no group reads has: a group
+    /// that comes later may want them, and they go with time.
+    pub(crate) async fn unread(
+        &mut self,
+        index: i32,
+        topic: &str,
+        queues: &Range<i32>,
+    ) -> Option<String> {
+        let Some(addr) = self.addr(index).map(str::to_owned) else {
+            return Some("it does not answer".to_owned());
+        };
+        match unread(&self.admin, &addr, topic, queues).await {
+            Ok(left) => left,
+            Err(error) => {
+                let text = refusal(&error).unwrap_or_else(|| {
+                    self.failed(index, &error);
+                    words(&error)
+                });
+                Some(text)
+            }
+        }
+    }
+
+    pub(crate) fn failed(&mut self, index: i32, error: &ClientError) {
+        if let Some(master) = self.all.get_mut(&index) {
+            master.failed(error);
+        }
+    }
+}
+
+async fn unread(
+    admin: &Admin,
+    addr: &str,
+    topic: &str,
+    queues: &Range<i32>,
+) -> Result<Option<String>, ClientError> {
+    let stats = admin.topic_stats(addr, topic).await?.offset_table.0;
+    let has_messages = stats.iter().any(|(queue, offsets)| {
+        queues.contains(&queue.queue_id) && offsets.max_offset > offsets.min_offset
+    });
+    if !has_messages {
+        return Ok(None);
+    }
+    let which = format!("queues {} to {}", queues.start, queues.end - 1);
+    let mut groups = admin.groups_of(addr, topic).await?;
+    groups.retain(|group| !names::is_system_group(group));
+    if groups.is_empty() {
+        return Ok(Some(format!("{which} hold messages that no consumer group has read")));
+    }
+    for group in groups {
+        let progress = admin.consume_stats(addr, &group, Some(topic)).await?.offset_table.0;
+        let left = |offsets: &rocketkube_client::protocol::body::OffsetWrapper| {
+            offsets.broker_offset.saturating_sub(offsets.consumer_offset).max(0)
+        };
+        let those = progress.iter().filter(|(queue, _)| queues.contains(&queue.queue_id));
+        if those.map(|(_, offsets)| left(offsets)).sum::<i64>() > 0 {
+            return Ok(Some(format!("{which} hold messages that {group} has not read")));
+        }
+    }
+    Ok(None)
+}
+
+/// What a broker said that refused; `None` if it did not answer.
+fn refusal(error: &ClientError) -> Option<String> {
+    match error {
+        ClientError::Refused { code, remark, .. } => Some(format!("{code} {remark}")),
+        _ => None,
+    }
+}
+
+/// Whether a refusal has nothing to do with what was asked, so that asking for each alone only costs.
+fn is_about_everything(error: &ClientError) -> bool {
+    const CODES: [ResponseCode; 4] = [
+        ResponseCode::SYSTEM_ERROR,
+        ResponseCode::SYSTEM_BUSY,
+        ResponseCode::SERVICE_NOT_AVAILABLE,
+        ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+    ];
+    error.code().is_some_and(|code| CODES.contains(&code))
+}
+
+/// Where a group's master is asked. The status names an address, to which its own port belongs.
+fn address(text: &str) -> Option<String> {
+    let given = text.parse::<SocketAddr>();
+    let with_port = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT));
+    given.or(with_port).ok().map(|addr| addr.to_string())
+}
+
+fn default_name(set: &BrokerSet, index: i32) -> String {
+    format!("{}-b{index}", Key::of(set).name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_master_is_an_address_and_no_name() {
+        assert_eq!(address("10.96.0.7").as_deref(), Some("10.96.0.7:10911"));
+        assert_eq!(address("fd00::7").as_deref(), Some("[fd00::7]:10911"));
+        assert_eq!(address("127.0.0.1:4711").as_deref(), Some("127.0.0.1:4711"));
+        assert_eq!(address("elsewhere.example.com"), None);
+    }
+}

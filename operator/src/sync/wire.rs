@@ -1,0 +1,165 @@
+//! The requests of the admin protocol that belong to each kind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use rocketkube_client::protocol::body::{SubscriptionGroupConfig, TopicConfig};
+use rocketkube_client::protocol::names;
+use rocketkube_client::{Admin, ClientError};
+use rocketkube_crds::{ConsumerGroup, ConsumerGroupStatus, Topic, TopicStatus};
+
+use super::declared::Declared;
+use super::lag::{self, Sample};
+use super::masters::Tables;
+use super::report::Extra;
+use super::topic;
+
+/// A kind, as brokers are asked for it.
+pub(crate) trait Wire: Declared {
+    /// What a master has of this kind, by name.
+    fn table(tables: &Tables) -> &BTreeMap<String, Self::Settings>;
+    fn name_of(settings: &Self::Settings) -> &str;
+    /// Whether a name is not for objects to declare, whatever the `BrokerSet`.
+    fn is_the_servers(name: &str) -> bool;
+    /// How long before it is deleted nobody may use it any more, so that clients learn that it goes.
+    const GRACE: Duration;
+    /// What to put for that, if it is not so already.
+    fn closed(held: &Self::Settings) -> Option<Self::Settings>;
+
+    /// Makes or changes all of them, or none.
+    fn put(
+        admin: &Admin,
+        addr: &str,
+        settings: &[Self::Settings],
+    ) -> impl Future<Output = Result<(), ClientError>> + Send;
+    fn delete(
+        admin: &Admin,
+        addr: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<(), ClientError>> + Send;
+
+    /// Makes a name server forget it that does not hear of deletions from brokers.
+    fn forget(
+        _admin: &Admin,
+        _namesrv: &str,
+        _cluster: &str,
+        _name: &str,
+    ) -> impl Future<Output = Result<(), ClientError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Takes what was sampled into a status, and gives the conditions that follow from it.
+    fn sampled(
+        &self,
+        _status: &mut Self::Status,
+        _sample: Option<&Sample>,
+        _now: Timestamp,
+    ) -> Vec<Extra> {
+        Vec::new()
+    }
+
+    fn set_status(&mut self, status: Self::Status);
+    fn set_conditions(status: &mut Self::Status, conditions: Vec<Condition>);
+}
+
+impl Wire for Topic {
+    fn table(tables: &Tables) -> &BTreeMap<String, TopicConfig> {
+        &tables.topics
+    }
+
+    fn name_of(settings: &TopicConfig) -> &str {
+        &settings.topic_name
+    }
+
+    fn is_the_servers(name: &str) -> bool {
+        names::is_system_topic(name)
+    }
+
+    /// Clients ask for routes every 30 s.
+    const GRACE: Duration = Duration::from_secs(30);
+
+    fn closed(held: &TopicConfig) -> Option<TopicConfig> {
+        topic::closed(held)
+    }
+
+    async fn put(admin: &Admin, addr: &str, settings: &[TopicConfig]) -> Result<(), ClientError> {
+        admin.set_topics(addr, settings).await
+    }
+
+    async fn delete(admin: &Admin, addr: &str, name: &str) -> Result<(), ClientError> {
+        admin.delete_topic_at(addr, name).await
+    }
+
+    async fn forget(
+        admin: &Admin,
+        namesrv: &str,
+        cluster: &str,
+        name: &str,
+    ) -> Result<(), ClientError> {
+        admin.delete_route(namesrv, cluster, name).await
+    }
+
+    fn set_status(&mut self, status: TopicStatus) {
+        self.status = Some(status);
+    }
+
+    fn set_conditions(status: &mut TopicStatus, conditions: Vec<Condition>) {
+        status.conditions = conditions;
+    }
+}
+
+impl Wire for ConsumerGroup {
+    fn table(tables: &Tables) -> &BTreeMap<String, SubscriptionGroupConfig> {
+        &tables.groups
+    }
+
+    fn name_of(settings: &SubscriptionGroupConfig) -> &str {
+        &settings.group_name
+    }
+
+    fn is_the_servers(name: &str) -> bool {
+        names::is_system_group(name)
+    }
+
+    const GRACE: Duration = Duration::ZERO;
+
+    fn closed(_: &SubscriptionGroupConfig) -> Option<SubscriptionGroupConfig> {
+        None
+    }
+
+    async fn put(
+        admin: &Admin,
+        addr: &str,
+        settings: &[SubscriptionGroupConfig],
+    ) -> Result<(), ClientError> {
+        admin.set_groups(addr, settings).await
+    }
+
+    /// With its offsets: whoever makes a group of that name later does not expect to go on where
+    /// this one stopped.
+    async fn delete(admin: &Admin, addr: &str, name: &str) -> Result<(), ClientError> {
+        admin.delete_group(addr, name, true).await
+    }
+
+    fn sampled(
+        &self,
+        status: &mut ConsumerGroupStatus,
+        sample: Option<&Sample>,
+        now: Timestamp,
+    ) -> Vec<Extra> {
+        if let Some(sample) = sample {
+            sample.publish(status, now);
+        }
+        lag::conditions(status, self.spec.lag_alert.as_ref())
+    }
+
+    fn set_status(&mut self, status: ConsumerGroupStatus) {
+        self.status = Some(status);
+    }
+
+    fn set_conditions(status: &mut ConsumerGroupStatus, conditions: Vec<Condition>) {
+        status.conditions = conditions;
+    }
+}
