@@ -220,6 +220,12 @@ fn report(opening: &Opening) {
     for damage in damage {
         error!(?damage, "the log is damaged here; everything else is served");
     }
+    for topic in &opening.brought_back {
+        error!(
+            topic,
+            "the topic's settings are lost; it is back with the queues that messages name"
+        );
+    }
 }
 
 fn bind(

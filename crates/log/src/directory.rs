@@ -8,11 +8,16 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
-use crate::{error::LogError, fault::Faults};
+use crate::{
+    error::LogError,
+    fault::Faults,
+    files::{self, Found},
+    identity,
+};
 
 /// A locked data directory. Dropping it lets the next process in.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub struct Directory {
     path: PathBuf,
     faults: Faults,
     lock: File,
@@ -20,7 +25,7 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// Makes the directory where needed and locks it against other processes.
-    pub(crate) fn lock(path: &Path, faults: Faults) -> Result<Self, LogError> {
+    pub fn lock(path: &Path, faults: Faults) -> Result<Self, LogError> {
         let log = path.join("log");
         fs::create_dir_all(&log).map_err(LogError::io("make", &log))?;
         let lock_path = path.join("lock");
@@ -45,6 +50,16 @@ impl Directory {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The random number that the log was born with; `None` if there is no log yet.
+    pub fn store_id(&self) -> Result<Option<[u8; 16]>, LogError> {
+        Ok(identity::read(self)?.map(|id| id.0))
+    }
+
+    /// Where the segments start that are there, in order.
+    pub fn segment_starts(&self) -> Result<Vec<u64>, LogError> {
+        Ok(files::list(self)?.iter().map(Found::start).collect())
     }
 
     /// Where the segments are.

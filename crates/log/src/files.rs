@@ -22,6 +22,12 @@ pub(crate) struct Found {
     start: u64,
 }
 
+impl Found {
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+}
+
 /// Segment files in order of their starts; deletes what an interrupted allocation left.
 pub(crate) fn list(directory: &Directory) -> Result<Vec<Found>, LogError> {
     let dir = directory.segments();

@@ -11,13 +11,8 @@ const BYTES: usize = 28;
 
 /// Reads the identity, or makes one if nothing shows that the store existed before.
 pub(crate) fn open(directory: &Directory, has_segments: bool) -> Result<StoreId, LogError> {
-    match directory.read_either(NAME, decode)? {
-        Some((FORMAT_VERSION, id)) => Ok(id),
-        Some((found, _)) => Err(LogError::Version {
-            path: directory.path().join(NAME),
-            found,
-            supported: FORMAT_VERSION,
-        }),
+    match read(directory)? {
+        Some(id) => Ok(id),
         None if has_segments => Err(LogError::Missing { path: directory.path().join(NAME) }),
         None => {
             let id = StoreId(rand::random());
@@ -26,6 +21,18 @@ pub(crate) fn open(directory: &Directory, has_segments: bool) -> Result<StoreId,
             let parent = directory.path().parent().filter(|p| *p != Path::new(""));
             directory.sync(parent.unwrap_or(Path::new(".")))?;
             Ok(id)
+        }
+    }
+}
+
+/// Reads the identity, if there is one.
+pub(crate) fn read(directory: &Directory) -> Result<Option<StoreId>, LogError> {
+    match directory.read_either(NAME, decode)? {
+        None => Ok(None),
+        Some((FORMAT_VERSION, id)) => Ok(Some(id)),
+        Some((found, _)) => {
+            let path = directory.path().join(NAME);
+            Err(LogError::Version { path, found, supported: FORMAT_VERSION })
         }
     }
 }

@@ -131,6 +131,11 @@ impl<M: Machine> Log<M> {
         self.core.positions.confirmed()
     }
 
+    /// The random number that the log was born with.
+    pub fn store_id(&self) -> [u8; 16] {
+        self.core.id.0
+    }
+
     /// Whether a write or flush has failed. Reads go on; nothing else does.
     pub fn failed(&self) -> bool {
         self.core.positions.failed()

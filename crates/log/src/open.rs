@@ -93,11 +93,14 @@ impl Opening {
     /// Locks the directory and reads everything but the frames. Changes nothing of a log that
     /// exists. Also gives what the run before left as a hint.
     fn read(
-        options: Options,
+        mut options: Options,
         resume: u64,
     ) -> Result<(Self, ProgressFile, Option<Progress>), LogError> {
         options.check()?;
-        let directory = Directory::lock(&options.dir, options.faults.clone())?;
+        let directory = match options.directory.take() {
+            Some(locked) => locked,
+            None => Directory::lock(&options.dir, options.faults.clone())?,
+        };
         let found = files::list(&directory)?;
         let id = identity::open(&directory, !found.is_empty())?;
         let seal = Seal::new(id);

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::{error::LogError, fault::Faults, segment::SEGMENT_HEADER};
+use crate::{directory::Directory, error::LogError, fault::Faults, segment::SEGMENT_HEADER};
 
 /// When an appended position counts as confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub type OnFailure = Box<dyn Fn(&LogError) + Send + Sync>;
 pub struct Options {
     /// The data directory; made if it is missing. The log's files are directly in it and in `log/`.
     pub dir: PathBuf,
+    /// The same, if the caller has locked it already to look at it first.
+    pub directory: Option<Directory>,
     /// Bytes of one segment file, a multiple of 4096. Existing segments keep their size.
     pub segment_size: u64,
     pub flush: Flush,
@@ -45,6 +47,7 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            directory: None,
             segment_size: Self::DEFAULT_SEGMENT_SIZE,
             flush: Flush::Async,
             flush_interval: Self::DEFAULT_FLUSH_INTERVAL,

@@ -4,7 +4,7 @@
 //! and groups meanwhile, and whoever wants to waits for one portion only. What changes between two
 //! portions has its newest record at the tail anyway.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
     batch::Batch,
@@ -47,7 +47,8 @@ impl Store {
             self.append_live(now_ms, || self.ends_below(topics, new_start))?;
         }
         let mut batch = Batch::default();
-        batch.push_state(&State::Trim(TrimRecord { start: new_start }));
+        let unknown = self.tables.unknown.load(Ordering::Relaxed);
+        batch.push_state(&State::Trim(TrimRecord { start: new_start, unknown }));
         self.append_reserved(batch, now_ms)
     }
 

@@ -233,6 +233,21 @@ impl Offsets {
         }
     }
 
+    /// Forgets what was committed in topics that are not there, or before they were made; `made` says
+    /// where in the log that was.
+    pub(crate) fn retain(&self, made: impl Fn(&str) -> Option<u64>) {
+        for shard in &self.shards {
+            shard.lock().groups.retain(|_, slots| {
+                slots.topics.retain(|topic, slots| {
+                    let made = made(topic).unwrap_or(u64::MAX);
+                    slots.slots.retain(|slot| slot.logged.is_none_or(|(_, at)| at >= made));
+                    !slots.slots.is_empty()
+                });
+                !slots.topics.is_empty()
+            });
+        }
+    }
+
     pub(crate) fn remove_topic(&self, topic: &str) {
         for shard in &self.shards {
             shard.lock().groups.retain(|_, slots| {

@@ -6,10 +6,10 @@
 use std::{
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
 };
 
-use rocketkube_log::{Damage, Log, Recovery, SEGMENT_HEADER};
+use rocketkube_log::{Damage, Directory, Log, Recovery, SEGMENT_HEADER};
 
 use crate::{
     error::{FileError, OpenError},
@@ -36,6 +36,8 @@ pub struct Opening {
     /// Of new segments: what was asked for, or an eighth of a volume too small for that.
     pub segment_size: u64,
     pub log: Recovery,
+    /// Topics whose own records damage took: made again from their messages, without settings.
+    pub brought_back: Vec<String>,
 }
 
 /// A snapshot and its index files, checked.
@@ -49,10 +51,13 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
     let shore = Shore::new(options.store_host);
     let tables = Arc::new(Tables::new(&shore, &options.dir, options.on_arrival));
     let snapshots = options.dir.join("snapshot");
+    // Before anything is deleted that another process may be using.
+    let directory = Directory::lock(&options.dir, options.faults.clone())?;
     files::prepare(tables.indexes.dir())?;
     files::prepare(&snapshots)?;
     let keeper = Arc::new(Keeper::new(&tables, snapshots.clone()));
-    let found = find(&tables, &keeper, &snapshots)?;
+    let segments = directory.segment_starts()?;
+    let found = find(&tables, &keeper, &snapshots, &segments)?;
     let (resume, store_ms) =
         found.as_ref().map_or((0, 0), |f| (f.snapshot.position, f.snapshot.store_ms));
     match &found {
@@ -78,6 +83,7 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
         }),
         on_failure: options.on_failure,
         faults: options.faults,
+        directory: Some(directory),
         ..rocketkube_log::Options::new(options.dir)
     };
     let (log, mut recovery) = Log::open(log_options, machine, resume)?;
@@ -85,11 +91,9 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
         return Err(OpenError::State { position, source });
     }
     recovery.damage.extend(missing_front(&tables, &log));
-    for lost in unknown(&recovery.damage, resume) {
-        skip_lost(&tables, &lost);
-    }
+    let brought_back = make_good(&tables, &recovery, resume);
     tables.confirm(log.confirmed());
-    let opening = Opening { resumed_at: resume, segment_size, log: recovery };
+    let opening = Opening { resumed_at: resume, segment_size, log: recovery, brought_back };
     let limits = (options.retention, options.max_queues);
     Ok((Store::new(tables, log, keeper, thread, limits), opening))
 }
@@ -102,6 +106,22 @@ fn missing_front(tables: &Tables, log: &Log<Dispatcher>) -> Option<Damage> {
     let start = damage.range.end;
     tables.shore.floor.raise(start, tables.indexes.first_above(start));
     Some(damage)
+}
+
+/// Makes what is left consistent with what consumers have seen of what is lost. Gives the topics
+/// that are known from their messages only.
+fn make_good(tables: &Tables, recovery: &Recovery, resume: u64) -> Vec<String> {
+    // In a log without damage such topics have a record further on.
+    let is_damaged = !recovery.damage.is_empty();
+    let brought_back = if is_damaged { tables.topics.bring_back() } else { Vec::new() };
+    for lost in unknown(&recovery.damage, resume) {
+        skip_lost(tables, &lost);
+    }
+    if is_damaged || tables.unknown.load(Ordering::Relaxed) > 0 {
+        // The record of a topic's end may be lost: a new one of its name has nothing of it.
+        tables.offsets.retain(|topic| tables.topics.get(topic).map(|topic| topic.id()));
+    }
+    brought_back
 }
 
 /// Damage took messages that consumers may have seen, and nothing says in which queues: each queue
@@ -130,6 +150,7 @@ fn skip_lost(tables: &Tables, lost: &Range<u64>) {
     }
     if !is_known {
         tables.skipped.lock().push(lost.clone());
+        tables.unknown.fetch_add(most_messages(lost, "t"), Ordering::Relaxed);
     }
 }
 
@@ -146,20 +167,29 @@ fn unknown(damage: &[Damage], resume: u64) -> impl Iterator<Item = Range<u64>> {
     above.filter(|lost| !lost.is_empty())
 }
 
-/// The newest snapshot that can be used.
-fn find(tables: &Tables, keeper: &Keeper, dir: &Path) -> Result<Option<Found>, FileError> {
+/// The newest snapshot that can be used with the segments that start there.
+fn find(
+    tables: &Tables,
+    keeper: &Keeper,
+    dir: &Path,
+    segments: &[u64],
+) -> Result<Option<Found>, FileError> {
     let snapshots = Snapshot::all(dir)?;
-    Ok(snapshots.into_iter().find_map(|snapshot| check(tables, keeper, snapshot)))
+    Ok(snapshots.into_iter().find_map(|snapshot| check(tables, keeper, snapshot, segments)))
 }
 
-fn check(tables: &Tables, keeper: &Keeper, snapshot: Snapshot) -> Option<Found> {
+fn check(tables: &Tables, keeper: &Keeper, snapshot: Snapshot, segments: &[u64]) -> Option<Found> {
     let mut indexes = Vec::new();
     for part in &snapshot.indexes {
-        let file = IndexFile::open(&tables.indexes.path(part.start)).ok()?;
-        if *file.range() != (part.start..part.end) || file.rows().is_err() {
-            return None;
+        let file = IndexFile::open(&tables.indexes.path(part.start)).ok();
+        let is_whole =
+            |file: &IndexFile| *file.range() == (part.start..part.end) && file.rows().is_ok();
+        match file.filter(is_whole) {
+            Some(file) => indexes.push(file),
+            // Lost in front, like the segment it is the index of: the snapshot knows the rest.
+            None if segments.first().is_some_and(|start| *start >= part.end) => {}
+            None => return None,
         }
-        indexes.push(file);
     }
     let tail = match &snapshot.tail {
         None => None,
@@ -171,7 +201,11 @@ fn check(tables: &Tables, keeper: &Keeper, snapshot: Snapshot) -> Option<Found> 
             Some(file)
         }
     };
-    Some(Found { snapshot, indexes, tail })
+    let covered = indexes.first().or(tail.as_ref()).map(|file| file.range().start);
+    let covered = snapshot.start..covered.unwrap_or(snapshot.position);
+    // A segment that was missing when the snapshot was taken, and was put back.
+    let is_new = segments.iter().any(|start| covered.contains(start));
+    (!is_new).then_some(Found { snapshot, indexes, tail })
 }
 
 /// Nothing below is trusted any more: what is left would only be in the way.

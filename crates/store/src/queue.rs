@@ -147,6 +147,12 @@ impl Queue {
         self.next.fetch_max(end, Ordering::Relaxed);
     }
 
+    /// What is below `end` may have been given out: the next message gets it at least.
+    pub(crate) fn go_on_at(&self, end: u64) {
+        self.entries().go_on_at(end);
+        self.raise_next(end);
+    }
+
     pub(crate) fn is_watched(&self) -> bool {
         self.watched.load(Ordering::Acquire)
     }

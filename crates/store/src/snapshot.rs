@@ -5,7 +5,7 @@
 //! state. Queue ends are the exception and are taken as of that position. A snapshot is published
 //! only after the log is durable past everything it may have seen.
 
-use std::path::Path;
+use std::{path::Path, sync::atomic::Ordering};
 
 use prost::Message;
 
@@ -77,6 +77,9 @@ pub(crate) struct Snapshot {
     /// Lost parts of the log behind `position` that queues without messages in between know of.
     #[prost(message, repeated, tag = "9")]
     pub(crate) skipped: Vec<Part>,
+    /// See [`Tables::unknown`].
+    #[prost(uint64, tag = "10")]
+    pub(crate) unknown: u64,
 }
 
 impl Snapshot {
@@ -106,6 +109,7 @@ impl Snapshot {
             groups: groups.collect(),
             commits: tables.offsets.capture(),
             skipped: skipped.filter(|lost| lost.end > position).collect(),
+            unknown: tables.unknown.load(Ordering::Relaxed),
         }
     }
 
@@ -143,6 +147,7 @@ impl Snapshot {
 
     /// Fills empty tables, all but what index files hold.
     pub(crate) fn restore(&self, tables: &Tables) {
+        tables.unknown.fetch_max(self.unknown, Ordering::Relaxed);
         tables.skipped.lock().extend(self.skipped.iter().map(|part| part.start..part.end));
         for state in &self.topics {
             tables.topics.apply(&state.record, state.position);

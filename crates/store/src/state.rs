@@ -58,6 +58,9 @@ pub(crate) struct TopicRecord {
     /// Queues that ever existed; reducing the counts above does not lose what others hold.
     #[prost(uint32, tag = "11")]
     pub(crate) queues: u32,
+    /// Where queues start that this record makes: behind what damage may have held of them.
+    #[prost(uint64, tag = "12")]
+    pub(crate) first_offset: u64,
 }
 
 /// A consumer group's settings were made, changed or deleted.
@@ -107,6 +110,9 @@ pub(crate) struct TopicCommits {
 pub(crate) struct TrimRecord {
     #[prost(uint64, tag = "1")]
     pub(crate) start: u64,
+    /// Messages that damage may have taken of queues that nothing else tells of.
+    #[prost(uint64, tag = "2")]
+    pub(crate) unknown: u64,
 }
 
 /// Where queues without retained messages go on, so that their offsets never start again.
@@ -258,9 +264,9 @@ mod tests {
     #[test]
     fn a_field_of_a_later_version_is_not_an_error() {
         let mut bytes = Vec::new();
-        State::Trim(TrimRecord { start: 7 }).encode(&mut bytes);
+        State::Trim(TrimRecord { start: 7, unknown: 0 }).encode(&mut bytes);
         bytes.extend_from_slice(&[0xFA, 0x01, 0x02, b'h', b'i']); // field 31, two bytes
-        assert_eq!(State::decode(&bytes), Ok(State::Trim(TrimRecord { start: 7 })));
+        assert_eq!(State::decode(&bytes), Ok(State::Trim(TrimRecord { start: 7, unknown: 0 })));
     }
 
     proptest! {

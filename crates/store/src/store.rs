@@ -143,7 +143,9 @@ impl Store {
         }
         self.check_queues((queues as usize).saturating_sub(existing))?;
         let queues = queues.max(u32::try_from(existing).unwrap_or(MAX_QUEUES));
-        self.append_state(&State::Topic(record_of(name, config, id, queues)), now_ms)
+        let mut record = record_of(name, config, id, queues);
+        record.first_offset = self.tables.unknown.load(Ordering::Relaxed);
+        self.append_state(&State::Topic(record), now_ms)
     }
 
     /// Whether so many more queues may be made.

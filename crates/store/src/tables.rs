@@ -1,7 +1,14 @@
 //! Everything a store knows, fed by the log: shared between the machine, which changes it under
 //! the tail lock, and handlers, which read it.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 
@@ -28,6 +35,9 @@ pub(crate) struct Tables {
     pub(crate) arrivals: Arrivals,
     /// Lost parts of the log of which all queues know that were there when they were found.
     pub(crate) skipped: Mutex<Vec<Range<u64>>>,
+    /// So many messages at most were lost of topics and queues that nothing tells of any more. Where
+    /// they are made anew, offsets start behind that.
+    pub(crate) unknown: AtomicU64,
 }
 
 impl Tables {
@@ -41,6 +51,7 @@ impl Tables {
             indexes: Indexes::new(dir),
             arrivals: Arrivals::new(shore, on_arrival),
             skipped: Mutex::default(),
+            unknown: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +68,7 @@ impl Tables {
             }
             State::Offsets(record) => self.offsets.apply(&record, position),
             State::Trim(record) => {
+                self.unknown.fetch_max(record.unknown, Ordering::Relaxed);
                 self.shore.floor.trim(record.start, self.indexes.first_above(record.start));
             }
             State::QueueEnds(record) => self.apply_ends(&record, position),

@@ -113,6 +113,7 @@ pub(crate) fn record_of(name: &str, config: &TopicConfig, id: u64, queues: u32) 
         sys_flag: config.sys_flag,
         attributes: config.attributes.clone(),
         queues,
+        first_offset: 0,
     }
 }
 
@@ -127,6 +128,9 @@ fn config_of(record: &TopicRecord) -> TopicConfig {
         attributes: record.attributes.clone(),
     }
 }
+
+/// Id of topics of which nothing tells where they were made. No record lies there.
+const OLDEST: u64 = 1;
 
 /// All topics of a store.
 #[derive(Debug)]
@@ -207,8 +211,12 @@ impl Topics {
     fn build(&self, record: &TopicRecord, id: u64, position: u64, kept: Option<&Topic>) -> Topic {
         let name = kept.map_or_else(|| Arc::from(record.name.as_str()), |t| Arc::clone(&t.name));
         let count = record.queues.max(record.read_queues).max(record.write_queues).min(MAX_QUEUES);
-        let queues = self.extend(&name, kept.map_or(&[], |topic| &topic.queues), count);
+        let kept = kept.map_or(&[][..], |topic| &topic.queues);
+        let queues = self.extend(&name, kept, count);
         queues.iter().for_each(|queue| queue.set_topic_id(id));
+        if record.first_offset > 0 {
+            queues[kept.len()..].iter().for_each(|queue| queue.go_on_at(record.first_offset));
+        }
         Topic { name, id, config: config_of(record), queues, position, provisional: false }
     }
 
@@ -216,6 +224,19 @@ impl Topics {
         let first_new = u32::try_from(kept.len()).unwrap_or(MAX_QUEUES);
         let new = (first_new..count).map(|id| Queue::new(name, id, &self.shore));
         kept.iter().map(Arc::clone).chain(new).collect()
+    }
+
+    /// Makes the topics real whose own records damage took: writable, with the queues that messages
+    /// were seen of, and older than all that is left. Gives their names.
+    pub(crate) fn bring_back(&self) -> Vec<String> {
+        let lost: Vec<_> = self.all().into_iter().filter(|topic| topic.provisional).collect();
+        for topic in &lost {
+            let queues = u32::try_from(topic.queues.len()).unwrap_or(MAX_QUEUES);
+            let config = TopicConfig::with_queues(queues);
+            // At 0, so that the next trim writes it to the log.
+            self.apply(&record_of(&topic.name, &config, OLDEST, queues), 0);
+        }
+        lost.iter().map(|topic| topic.name.to_string()).collect()
     }
 
     /// The topic of a message or an end record at `position` whose own record was carried to a

@@ -25,6 +25,11 @@ pub fn open_with(options: Options) -> (Store, Opening) {
     Store::open(options).unwrap()
 }
 
+/// Path of the segment that starts at an offset.
+pub fn segment(dir: &Path, start: u64) -> std::path::PathBuf {
+    dir.join("log").join(format!("{start:020}.seg"))
+}
+
 pub fn queue(store: &Store, topic: &str, id: u32) -> Arc<Queue> {
     Arc::clone(store.topic(topic).unwrap().queue(id).unwrap())
 }
