@@ -220,6 +220,9 @@ fn report(opening: &Opening) {
     for damage in damage {
         error!(?damage, "the log is damaged here; everything else is served");
     }
+    for reason in &opening.unused {
+        warn!(error = chain(reason), "a derived file was not used, the log was read instead");
+    }
     for topic in &opening.brought_back {
         error!(
             topic,

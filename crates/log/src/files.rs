@@ -36,7 +36,7 @@ pub(crate) fn list(directory: &Directory) -> Result<Vec<Found>, LogError> {
         let path = entry.map_err(LogError::io("list", &dir))?.path();
         if let Some(start) = start_of(&path) {
             found.push(Found { path, start });
-        } else if path.extension().is_some_and(|e| e == "tmp") {
+        } else if path.extension().is_some_and(|e| e == "tmp") && !path.is_dir() {
             fs::remove_file(&path).map_err(LogError::io("delete", &path))?;
         }
     }

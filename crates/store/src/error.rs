@@ -65,6 +65,12 @@ pub enum FileError {
     /// An index is made again from the log, soon or at the next opening; try again.
     #[error("{} is damaged in its {part}", path.display())]
     Damaged { path: PathBuf, part: &'static str },
+    /// Treated like a damaged one.
+    #[error("{} belongs to another store", path.display())]
+    Foreign { path: PathBuf },
+    /// A snapshot from when a segment was missing that is there again.
+    #[error("{} does not know a segment that is there", path.display())]
+    Outdated { path: PathBuf },
 }
 
 impl FileError {

@@ -8,6 +8,11 @@ use std::{
 
 use crate::error::FileError;
 
+/// The log that derived files belong to, as it is named in their headers: a file of another one under
+/// the same name must not pass for what was derived from this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Origin(pub(crate) [u8; 16]);
+
 /// Ending of files that are being written; what a kill leaves of them is removed at opening.
 const UNFINISHED: &str = "tmp";
 
@@ -32,13 +37,15 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Files with that ending, by name.
+/// Files with that ending, by name. A directory of such a name is nobody's.
 pub(crate) fn list(dir: &Path, ending: &str) -> Result<Vec<PathBuf>, FileError> {
     let entries = fs::read_dir(dir).map_err(FileError::io("list", dir))?;
     let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(FileError::io("list", dir))?.path();
-        if path.extension().is_some_and(|found| found == ending) {
+        let entry = entry.map_err(FileError::io("list", dir))?;
+        let path = entry.path();
+        let is_directory = entry.file_type().is_ok_and(|found| found.is_dir());
+        if !is_directory && path.extension().is_some_and(|found| found == ending) {
             paths.push(path);
         }
     }

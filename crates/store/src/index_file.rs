@@ -1,6 +1,6 @@
 //! The index of one part of the log: queue entries and keys, written once, then only read.
 //!
-//! Little-endian. A header, then four sections; every part has its own CRC-32C, looked at when
+//! Little-endian. A header, which names the log, then four sections; every part has its own CRC-32C, looked at when
 //! the part is first used.
 //!
 //! | section | content |
@@ -21,12 +21,14 @@ use std::{
 
 use rocketkube_log::mapping::{MapError, MappedFile};
 
-use crate::{error::FileError, key_index::KeyEntry, queue_index::Entry};
+use crate::{error::FileError, files::Origin, key_index::KeyEntry, queue_index::Entry};
 
-const MAGIC: &[u8; 8] = b"RKINDEX1";
-const HEADER: usize = 144;
+const MAGIC: &[u8; 8] = b"RKINDEX2";
+const HEADER: usize = 160;
+/// Where the header says which log it belongs to.
+const ORIGIN: usize = 136;
 /// Bytes of the header that its checksum covers.
-const HEADER_BODY: usize = 136;
+const HEADER_BODY: usize = 152;
 const ROW: usize = 32;
 const ENTRY: usize = 24;
 const KEY: usize = 12;
@@ -106,8 +108,8 @@ impl IndexBuilder {
         (self.first_ms, self.last_ms)
     }
 
-    /// The file's bytes.
-    pub(crate) fn finish(self, mut keys: Vec<KeyEntry>) -> Vec<u8> {
+    /// The bytes of a file that belongs to the log `origin`.
+    pub(crate) fn finish(self, mut keys: Vec<KeyEntry>, origin: Origin) -> Vec<u8> {
         keys.sort_unstable();
         let mut key_bytes = Vec::with_capacity(keys.len() * KEY);
         for key in &keys {
@@ -131,6 +133,7 @@ impl IndexBuilder {
             out.extend_from_slice(&u64::from(crc32c::crc32c(section)).to_le_bytes());
             at += section.len() as u64;
         }
+        out.extend_from_slice(&origin.0);
         let checksum = u64::from(crc32c::crc32c(&out[..HEADER_BODY]));
         out.extend_from_slice(&checksum.to_le_bytes());
         for section in &sections {
@@ -195,30 +198,33 @@ pub(crate) struct IndexFile {
 }
 
 impl IndexFile {
-    /// Maps a file and checks its header.
-    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+    /// Maps a file of the log `origin` and checks its header.
+    pub(crate) fn open(path: &Path, origin: Origin) -> Result<Self, FileError> {
         let map = MappedFile::open(path).map_err(|error| match error {
             MapError::Io { path, source } => FileError::io("map", path)(source),
             MapError::Empty { path } => FileError::Damaged { path, part: "header" },
         })?;
-        Self::parse(path, Content::Mapped(map))
+        Self::parse(path, Content::Mapped(map), origin)
     }
 
     /// Reads a file into memory and checks its header.
-    pub(crate) fn load(path: &Path) -> Result<Self, FileError> {
+    pub(crate) fn load(path: &Path, origin: Origin) -> Result<Self, FileError> {
         let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
-        Self::parse(path, Content::Owned(bytes))
+        Self::parse(path, Content::Owned(bytes), origin)
     }
 
-    fn parse(path: &Path, content: Content) -> Result<Self, FileError> {
+    fn parse(path: &Path, content: Content, origin: Origin) -> Result<Self, FileError> {
         let damaged = || FileError::Damaged { path: path.to_path_buf(), part: "header" };
         let header = content.first_chunk::<HEADER>().ok_or_else(damaged)?;
         let word = |n: usize| {
             header[8 * n..].first_chunk().map_or(0, |bytes: &[u8; 8]| u64::from_le_bytes(*bytes))
         };
         let checksum = u64::from(crc32c::crc32c(&header[..HEADER_BODY]));
-        if &header[..8] != MAGIC || word(17) != checksum {
+        if &header[..8] != MAGIC || word(19) != checksum {
             return Err(damaged());
+        }
+        if header[ORIGIN..HEADER_BODY] != origin.0 {
+            return Err(FileError::Foreign { path: path.to_path_buf() });
         }
         let mut sections = [const { (0..0, 0) }; 4];
         for (index, section) in sections.iter_mut().enumerate() {
@@ -357,6 +363,8 @@ fn decode_row<'a>(row: &[u8; ROW], names: &'a [u8]) -> Option<Row<'a>> {
 mod tests {
     use super::*;
 
+    const ORIGIN_1: Origin = Origin([1; 16]);
+
     fn entry(n: u64) -> Entry {
         Entry { physical: 4096 + 100 * n, size: 100, tag: -7, store_ms: 50 + n.cast_signed() }
     }
@@ -367,18 +375,21 @@ mod tests {
         assert_eq!(builder.queue("a", 0, 10, &entries[..2]), 0);
         assert_eq!(builder.queue("a", 3, 0, &entries[2..3]), 1);
         assert_eq!(builder.queue("b", 0, 7, &entries[3..]), 2);
-        builder.finish(vec![
-            KeyEntry { hash: 9, physical: 4196 },
-            KeyEntry { hash: 3, physical: 4096 },
-            KeyEntry { hash: 9, physical: 4096 },
-        ])
+        builder.finish(
+            vec![
+                KeyEntry { hash: 9, physical: 4196 },
+                KeyEntry { hash: 3, physical: 4096 },
+                KeyEntry { hash: 9, physical: 4096 },
+            ],
+            ORIGIN_1,
+        )
     }
 
     fn opened(bytes: &[u8]) -> (tempfile::TempDir, Result<IndexFile, FileError>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.idx");
         std::fs::write(&path, bytes).unwrap();
-        let file = IndexFile::open(&path);
+        let file = IndexFile::open(&path, ORIGIN_1);
         (dir, file)
     }
 
@@ -401,9 +412,17 @@ mod tests {
 
     #[test]
     fn an_empty_part_of_the_log_has_an_index_too() {
-        let (_dir, file) = opened(&IndexBuilder::new(0..10).finish(Vec::new()));
+        let (_dir, file) = opened(&IndexBuilder::new(0..10).finish(Vec::new(), ORIGIN_1));
         let file = file.unwrap();
         assert!(file.verify().is_ok() && file.find(1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_of_another_log_is_refused_as_such() {
+        let (dir, file) = opened(&example());
+        assert!(file.is_ok());
+        let foreign = IndexFile::open(&dir.path().join("1.idx"), Origin([2; 16]));
+        assert!(matches!(foreign, Err(FileError::Foreign { .. })));
     }
 
     #[test]

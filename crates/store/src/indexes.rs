@@ -4,14 +4,14 @@ use std::{
     collections::VecDeque,
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::Mutex;
 
 use crate::{
     error::FileError,
-    files,
+    files::{self, Origin},
     index_file::IndexFile,
     queue_index::{Entry, Run},
 };
@@ -47,16 +47,27 @@ struct Files {
 #[derive(Debug)]
 pub(crate) struct Indexes {
     dir: PathBuf,
+    origin: OnceLock<Origin>,
     files: Mutex<Files>,
 }
 
 impl Indexes {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.join("index"), files: Mutex::default() }
+        Self { dir: dir.join("index"), origin: OnceLock::new(), files: Mutex::default() }
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Says which log the files belong to. The first time counts.
+    pub(crate) fn set_origin(&self, origin: Origin) {
+        let _ = self.origin.set(origin);
+    }
+
+    /// The log that all derived files belong to. Known before the first of them is read or written.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin.get().copied().unwrap_or_default()
     }
 
     /// The file of the segment that starts at `start`.
@@ -130,7 +141,7 @@ impl Indexes {
             self.path(known.covered.range.start)
         };
         // Unlocked: mapping may wait for the disk.
-        let file = Arc::new(IndexFile::open(&path)?);
+        let file = Arc::new(IndexFile::open(&path, self.origin())?);
         let mut files = self.files.lock();
         let Some(known) = files.known(number) else { return Ok(None) };
         if known.map.replace(Arc::clone(&file)).is_none() {
@@ -203,7 +214,8 @@ mod tests {
             let mut builder = IndexBuilder::new(range.clone());
             let entry = Entry { physical: 100 * n, size: 1, tag: 0, store_ms: 0 };
             builder.queue("t", 0, n, &[entry]);
-            std::fs::write(indexes.path(range.start), builder.finish(Vec::new())).unwrap();
+            std::fs::write(indexes.path(range.start), builder.finish(Vec::new(), indexes.origin()))
+                .unwrap();
             indexes.add(Covered { range, first_ms: 0, last_ms: 0 });
         }
         (dir, indexes)

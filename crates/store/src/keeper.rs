@@ -168,7 +168,7 @@ impl Keeper {
         let store_ms = log.with_machine(|machine| machine.store_ms());
         let snapshot = Snapshot::capture(&self.tables, position, store_ms);
         log.flush_to(log.appended())?;
-        Ok(snapshot.publish(&self.snapshots)?)
+        Ok(snapshot.publish(&self.snapshots, self.tables.indexes.origin())?)
     }
 
     /// Takes a snapshot as of the end of the log, with an index of what is not sealed.
@@ -187,11 +187,11 @@ impl Keeper {
         let mut snapshot = Snapshot::capture(&self.tables, end, store_ms);
         snapshot.tail = Some(Part { start, end });
         let (builder, _) = self.collect(start..end, true);
-        let bytes = builder.finish(self.tables.keys.below(end));
+        let bytes = builder.finish(self.tables.keys.below(end), self.tables.indexes.origin());
         log.flush_to(log.appended())?;
         let path = self.tail_path(end);
         files::write_whole(&path, &bytes)?;
-        snapshot.publish(&self.snapshots)?;
+        snapshot.publish(&self.snapshots, self.tables.indexes.origin())?;
         let tails = files::list(self.tables.indexes.dir(), TAIL)?;
         let old = tails.iter().filter(|other| **other != path);
         Ok(old.into_iter().try_for_each(|path| files::remove(path))?)
@@ -211,7 +211,8 @@ impl Keeper {
             let (builder, moved) = self.collect(range.clone(), false);
             let (first_ms, last_ms) = builder.times();
             let keys: Vec<KeyEntry> = self.tables.keys.below(end);
-            files::write_whole(&path, &builder.finish(keys))?;
+            let bytes = builder.finish(keys, self.tables.indexes.origin());
+            files::write_whole(&path, &bytes)?;
             let file = self.tables.indexes.add(Covered { range, first_ms, last_ms });
             for Filed { queue, rows } in moved {
                 let runs: Vec<_> =

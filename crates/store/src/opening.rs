@@ -13,7 +13,7 @@ use rocketkube_log::{Damage, Directory, Log, Recovery, SEGMENT_HEADER};
 
 use crate::{
     error::{FileError, OpenError},
-    files,
+    files::{self, Origin},
     index_file::IndexFile,
     indexes::Covered,
     keeper::{Job, Keeper, KeeperThread},
@@ -22,7 +22,7 @@ use crate::{
     options::Options,
     queue::Shore,
     queue_index::{Entry, MIN_RECORD, Run},
-    snapshot::Snapshot,
+    snapshot::{Part, Snapshot},
     store::Store,
     tables::Tables,
     volume::Volume,
@@ -38,6 +38,8 @@ pub struct Opening {
     pub log: Recovery,
     /// Topics whose own records damage took: made again from their messages, without settings.
     pub brought_back: Vec<String>,
+    /// Why derived files were not used; what they held was read from the log.
+    pub unused: Vec<FileError>,
 }
 
 /// A snapshot and its index files, checked.
@@ -56,13 +58,21 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
     files::prepare(tables.indexes.dir())?;
     files::prepare(&snapshots)?;
     let keeper = Arc::new(Keeper::new(&tables, snapshots.clone()));
-    let segments = directory.segment_starts()?;
-    let found = find(&tables, &keeper, &snapshots, &segments)?;
+    let (mut unused, segments) = (Vec::new(), directory.segment_starts()?);
+    let origin = directory.store_id()?.map(Origin);
+    let found = match origin {
+        None => None,
+        Some(origin) => {
+            tables.indexes.set_origin(origin);
+            find(&tables, &keeper, &snapshots, &segments, &mut unused)?
+        }
+    };
     let (resume, store_ms) =
         found.as_ref().map_or((0, 0), |f| (f.snapshot.position, f.snapshot.store_ms));
     match &found {
         Some(found) => found.restore(&tables)?,
-        None => remove_derived(&tables, &snapshots)?,
+        None if origin.is_some() => remove_derived(&tables, &snapshots)?,
+        None => {}
     }
     drop(found);
 
@@ -90,10 +100,15 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
     if let Some((position, source)) = log.with_machine(Dispatcher::take_refused) {
         return Err(OpenError::State { position, source });
     }
+    if origin.is_none() {
+        // A new log: what was there belongs to another one.
+        tables.indexes.set_origin(Origin(log.store_id()));
+        remove_derived(&tables, &snapshots)?;
+    }
     recovery.damage.extend(missing_front(&tables, &log));
     let brought_back = make_good(&tables, &recovery, resume);
     tables.confirm(log.confirmed());
-    let opening = Opening { resumed_at: resume, segment_size, log: recovery, brought_back };
+    let opening = Opening { resumed_at: resume, segment_size, log: recovery, brought_back, unused };
     let limits = (options.retention, options.max_queues);
     Ok((Store::new(tables, log, keeper, thread, limits), opening))
 }
@@ -167,45 +182,61 @@ fn unknown(damage: &[Damage], resume: u64) -> impl Iterator<Item = Range<u64>> {
     above.filter(|lost| !lost.is_empty())
 }
 
-/// The newest snapshot that can be used with the segments that start there.
+/// The newest snapshot that can be used with the segments that start there. Notes why others cannot.
 fn find(
     tables: &Tables,
     keeper: &Keeper,
     dir: &Path,
     segments: &[u64],
+    unused: &mut Vec<FileError>,
 ) -> Result<Option<Found>, FileError> {
-    let snapshots = Snapshot::all(dir)?;
-    Ok(snapshots.into_iter().find_map(|snapshot| check(tables, keeper, snapshot, segments)))
-}
-
-fn check(tables: &Tables, keeper: &Keeper, snapshot: Snapshot, segments: &[u64]) -> Option<Found> {
-    let mut indexes = Vec::new();
-    for part in &snapshot.indexes {
-        let file = IndexFile::open(&tables.indexes.path(part.start)).ok();
-        let is_whole =
-            |file: &IndexFile| *file.range() == (part.start..part.end) && file.rows().is_ok();
-        match file.filter(is_whole) {
-            Some(file) => indexes.push(file),
-            // Lost in front, like the segment it is the index of: the snapshot knows the rest.
-            None if segments.first().is_some_and(|start| *start >= part.end) => {}
-            None => return None,
+    let mut usable = None;
+    for snapshot in Snapshot::all(dir, tables.indexes.origin())? {
+        match snapshot.and_then(|snapshot| {
+            // Whether an older one could be used as well is nobody's question.
+            usable.is_none().then(|| check(tables, keeper, dir, snapshot, segments)).transpose()
+        }) {
+            Ok(found) => usable = usable.or(found),
+            Err(error) => unused.push(error),
         }
     }
-    let tail = match &snapshot.tail {
-        None => None,
-        Some(part) => {
-            let file = IndexFile::load(&keeper.tail_path(part.end)).ok()?;
-            if *file.range() != (part.start..part.end) || file.verify().is_err() {
-                return None;
-            }
-            Some(file)
+    Ok(usable)
+}
+
+fn check(
+    tables: &Tables,
+    keeper: &Keeper,
+    dir: &Path,
+    snapshot: Snapshot,
+    segments: &[u64],
+) -> Result<Found, FileError> {
+    let (mut indexes, origin) = (Vec::new(), tables.indexes.origin());
+    for part in &snapshot.indexes {
+        let path = tables.indexes.path(part.start);
+        let file = IndexFile::open(&path, origin).and_then(|file| {
+            file.rows().map(drop)?;
+            of_part(file, part)
+        });
+        match file {
+            Ok(file) => indexes.push(file),
+            // Lost in front, like the segment it is the index of: the snapshot knows the rest.
+            Err(_) if segments.first().is_some_and(|start| *start >= part.end) => {}
+            Err(error) => return Err(error),
         }
-    };
-    let covered = indexes.first().or(tail.as_ref()).map(|file| file.range().start);
-    let covered = snapshot.start..covered.unwrap_or(snapshot.position);
-    // A segment that was missing when the snapshot was taken, and was put back.
-    let is_new = segments.iter().any(|start| covered.contains(start));
-    (!is_new).then_some(Found { snapshot, indexes, tail })
+    }
+    let tail = snapshot.tail.as_ref().map(|part| {
+        let file = IndexFile::load(&keeper.tail_path(part.end), origin)?;
+        file.verify()?;
+        of_part(file, part)
+    });
+    let path = snapshot.path(dir);
+    let found = Found { tail: tail.transpose()?, snapshot, indexes };
+    if found.is_outdated(segments) { Err(FileError::Outdated { path }) } else { Ok(found) }
+}
+
+/// The file, if it is the one of that part of the log.
+fn of_part(file: IndexFile, part: &Part) -> Result<IndexFile, FileError> {
+    if *file.range() == (part.start..part.end) { Ok(file) } else { Err(file.without_log()) }
 }
 
 /// Nothing below is trusted any more: what is left would only be in the way.
@@ -221,6 +252,14 @@ fn remove_derived(tables: &Tables, snapshots: &Path) -> Result<(), FileError> {
 }
 
 impl Found {
+    /// Whether there is a segment that was missing when the snapshot was taken, and was put back.
+    fn is_outdated(&self, segments: &[u64]) -> bool {
+        let Self { snapshot, indexes, tail } = self;
+        let covered = indexes.first().or(tail.as_ref()).map(|file| file.range().start);
+        let covered = snapshot.start..covered.unwrap_or(snapshot.position);
+        segments.iter().any(|start| covered.contains(start))
+    }
+
     fn restore(&self, tables: &Tables) -> Result<(), FileError> {
         self.snapshot.restore(tables);
         for file in &self.indexes {

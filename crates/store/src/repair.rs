@@ -14,7 +14,7 @@ use rocketkube_protocol::record::RecordView;
 
 use crate::{
     error::FileError,
-    files,
+    files::{self, Origin},
     index_file::{IndexBuilder, IndexFile},
     key_index::{KeyEntry, key_hash, topic_hash},
     machine::{Dispatcher, entry_of},
@@ -52,13 +52,14 @@ impl Damaged {
 fn repair(tables: &Tables, log: &Log<Dispatcher>, path: &Path) -> Result<(), FileError> {
     let Some(number) = tables.indexes.number(path) else { return Ok(()) };
     let from = tables.indexes.end_before(number).unwrap_or(log.start());
-    let bytes =
-        IndexFile::open(path).and_then(|file| rebuild(&file, from, log)).inspect_err(|error| {
-            if matches!(error, FileError::Damaged { .. }) {
-                // The next opening misses it and reads the log.
-                let _ = files::remove(path);
-            }
-        })?;
+    let origin = tables.indexes.origin();
+    let opened = IndexFile::open(path, origin);
+    let bytes = opened.and_then(|file| rebuild(&file, from, log, origin)).inspect_err(|error| {
+        if matches!(error, FileError::Damaged { .. } | FileError::Foreign { .. }) {
+            // The next opening misses it and reads the log.
+            let _ = files::remove(path);
+        }
+    })?;
     files::write_whole(path, &bytes)?;
     tables.indexes.unmap(number);
     if tables.indexes.number(path).is_none() {
@@ -79,7 +80,12 @@ struct Rebuild<'a> {
 
 /// The bytes of a sound file with the rows of this one, which holds what lies behind the file
 /// before it, also where a segment between the two has none.
-fn rebuild(file: &IndexFile, mut from: u64, log: &Log<Dispatcher>) -> Result<Vec<u8>, FileError> {
+fn rebuild(
+    file: &IndexFile,
+    mut from: u64,
+    log: &Log<Dispatcher>,
+    origin: Origin,
+) -> Result<Vec<u8>, FileError> {
     let rows: Vec<_> = file.rows()?.collect();
     let mut rebuilt = Rebuild { rows: HashMap::new(), entries: Vec::new(), keys: Vec::new() };
     for (number, row) in rows.iter().enumerate() {
@@ -104,7 +110,7 @@ fn rebuild(file: &IndexFile, mut from: u64, log: &Log<Dispatcher>) -> Result<Vec
         fill_holes(&mut entries, range.end);
         builder.queue(row.topic, row.queue, row.first, &entries);
     }
-    Ok(builder.finish(rebuilt.keys))
+    Ok(builder.finish(rebuilt.keys, origin))
 }
 
 impl Rebuild<'_> {

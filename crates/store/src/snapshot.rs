@@ -5,19 +5,22 @@
 //! state. Queue ends are the exception and are taken as of that position. A snapshot is published
 //! only after the log is durable past everything it may have seen.
 
-use std::{path::Path, sync::atomic::Ordering};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
 
 use prost::Message;
 
 use crate::{
     error::FileError,
-    files,
+    files::{self, Origin},
     queue_index::Entries,
     state::{GroupRecord, TopicCommits, TopicRecord},
     tables::Tables,
 };
 
-const MAGIC: &[u8; 8] = b"RKSNAP01";
+const MAGIC: &[u8; 8] = b"RKSNAP02";
 const ENDING: &str = "snap";
 /// Snapshots kept: one unreadable must not mean reading the whole log.
 const KEPT: usize = 2;
@@ -114,35 +117,48 @@ impl Snapshot {
     }
 
     /// Writes the snapshot and removes those it makes superfluous.
-    pub(crate) fn publish(&self, dir: &Path) -> Result<(), FileError> {
+    pub(crate) fn publish(&self, dir: &Path, origin: Origin) -> Result<(), FileError> {
         let body = self.encode_to_vec();
-        let mut bytes = Vec::with_capacity(body.len() + 24);
+        let mut bytes = Vec::with_capacity(body.len() + 40);
         bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&origin.0);
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&origin.0), &body);
         bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&u64::from(crc32c::crc32c(&body)).to_le_bytes());
+        bytes.extend_from_slice(&u64::from(checksum).to_le_bytes());
         bytes.extend_from_slice(&body);
-        files::write_whole(&dir.join(format!("{:020}.{ENDING}", self.position)), &bytes)?;
+        files::write_whole(&self.path(dir), &bytes)?;
         let all = files::list(dir, ENDING)?;
         all.iter().rev().skip(KEPT).try_for_each(|path| files::remove(path))
     }
 
-    /// The readable snapshots, newest first.
-    pub(crate) fn all(dir: &Path) -> Result<Vec<Self>, FileError> {
-        let paths = files::list(dir, ENDING)?;
-        Ok(paths
-            .iter()
-            .rev()
-            .filter_map(|path| Self::decode_file(&std::fs::read(path).ok()?))
-            .collect())
+    pub(crate) fn path(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("{:020}.{ENDING}", self.position))
     }
 
-    fn decode_file(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(MAGIC)?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let (crc, body) = rest.split_first_chunk()?;
-        let whole = u64::from_le_bytes(*length) == body.len() as u64
-            && u64::from_le_bytes(*crc) == u64::from(crc32c::crc32c(body));
-        if whole { Self::decode(body).ok() } else { None }
+    /// The snapshots, newest first, or why one cannot be used. Those of another store are deleted,
+    /// which would count among the newest when superfluous ones are.
+    pub(crate) fn all(
+        dir: &Path,
+        origin: Origin,
+    ) -> Result<Vec<Result<Self, FileError>>, FileError> {
+        let paths = files::list(dir, ENDING)?;
+        let read = |path: &PathBuf| {
+            let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
+            let snapshot = Self::decode_file(path, &bytes, origin);
+            if matches!(snapshot, Err(FileError::Foreign { .. })) {
+                files::remove(path)?;
+            }
+            snapshot
+        };
+        Ok(paths.iter().rev().map(read).collect())
+    }
+
+    fn decode_file(path: &Path, bytes: &[u8], origin: Origin) -> Result<Self, FileError> {
+        let (found, body) = content(bytes).ok_or_else(|| damaged(path))?;
+        if found != origin {
+            return Err(FileError::Foreign { path: path.to_path_buf() });
+        }
+        Self::decode(body).map_err(|_| damaged(path))
     }
 
     /// Fills empty tables, all but what index files hold.
@@ -165,6 +181,22 @@ impl Snapshot {
     }
 }
 
+fn damaged(path: &Path) -> FileError {
+    FileError::Damaged { path: path.to_path_buf(), part: "content" }
+}
+
+/// Which log a snapshot belongs to, and what it says, if it is whole.
+fn content(bytes: &[u8]) -> Option<(Origin, &[u8])> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (origin, rest) = rest.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (crc, body) = rest.split_first_chunk()?;
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(origin), body);
+    let whole = u64::from_le_bytes(*length) == body.len() as u64
+        && u64::from_le_bytes(*crc) == u64::from(checksum);
+    whole.then_some((Origin(*origin), body))
+}
+
 /// Without a snapshot the next opening reads the whole log.
 pub(crate) fn remove_all(dir: &Path) -> Result<(), FileError> {
     files::list(dir, ENDING)?.iter().try_for_each(|path| files::remove(path))
@@ -174,6 +206,22 @@ pub(crate) fn remove_all(dir: &Path) -> Result<(), FileError> {
 mod tests {
     use super::*;
 
+    const ORIGIN: Origin = Origin([1; 16]);
+
+    fn usable(dir: &Path) -> Vec<Snapshot> {
+        Snapshot::all(dir, ORIGIN).unwrap().into_iter().filter_map(Result::ok).collect()
+    }
+
+    #[test]
+    fn one_of_another_store_is_refused_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        snapshot(5).publish(dir.path(), ORIGIN).unwrap();
+        snapshot(20).publish(dir.path(), Origin([2; 16])).unwrap();
+        let all = Snapshot::all(dir.path(), ORIGIN).unwrap();
+        assert!(matches!(all[..], [Err(FileError::Foreign { .. }), Ok(_)]), "{all:?}");
+        assert_eq!(Snapshot::all(dir.path(), ORIGIN).unwrap().len(), 1);
+    }
+
     fn snapshot(position: u64) -> Snapshot {
         Snapshot { position, store_ms: 7, ..Snapshot::default() }
     }
@@ -182,26 +230,25 @@ mod tests {
     fn the_two_newest_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         for position in [5, 20, 100] {
-            snapshot(position).publish(dir.path()).unwrap();
+            snapshot(position).publish(dir.path(), ORIGIN).unwrap();
         }
-        let all = Snapshot::all(dir.path()).unwrap();
-        assert_eq!(all, [snapshot(100), snapshot(20)]);
+        assert_eq!(usable(dir.path()), [snapshot(100), snapshot(20)]);
     }
 
     #[test]
     fn a_damaged_one_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
-        snapshot(5).publish(dir.path()).unwrap();
-        snapshot(20).publish(dir.path()).unwrap();
+        snapshot(5).publish(dir.path(), ORIGIN).unwrap();
+        snapshot(20).publish(dir.path(), ORIGIN).unwrap();
         let path = files::list(dir.path(), ENDING).unwrap().pop().unwrap();
         let bytes = std::fs::read(&path).unwrap();
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;
             std::fs::write(&path, &flipped).unwrap();
-            assert_eq!(Snapshot::all(dir.path()).unwrap(), [snapshot(5)], "byte {at}");
+            assert_eq!(usable(dir.path()), [snapshot(5)], "byte {at}");
             std::fs::write(&path, &bytes[..at]).unwrap();
-            assert_eq!(Snapshot::all(dir.path()).unwrap(), [snapshot(5)], "cut at {at}");
+            assert_eq!(usable(dir.path()), [snapshot(5)], "cut at {at}");
         }
     }
 }

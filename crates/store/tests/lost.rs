@@ -6,7 +6,7 @@ mod support;
 
 use std::{fs, path::Path};
 
-use rocketkube_store::{Opening, QueueOffset, Store};
+use rocketkube_store::{FileError, Opening, QueueOffset, Store};
 use support::{bodies, open_with, options, queue, send, topic};
 
 /// Messages of three topics, all of them in several segments, the last of them without its own
@@ -164,4 +164,45 @@ fn a_topic_of_which_nothing_is_left_does_not_start_again_at_0() {
         assert_eq!(store.committed("g", "gone", 0), None);
         assert_eq!(store.committed("h", "gone", 0), Some(first));
     }
+}
+
+/// Under the same names, as after a mix-up of backups.
+#[test]
+fn derived_files_of_another_store_are_refused_and_made_again() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let all = {
+        let store = filled(dir.path());
+        bodies(&store, &queue(&store, "a", 0), 0)
+    };
+    let (store, _) = reopened(other.path());
+    let held = topic(&store, "a", 2);
+    for n in 0..300 {
+        send(&store, &held, &[1; 1_000], "", n);
+    }
+    drop(store);
+    for folder in ["index", "snapshot"] {
+        let ending = if folder == "index" { "idx" } else { "snap" };
+        for path in files(other.path(), folder, ending) {
+            fs::copy(&path, dir.path().join(folder).join(path.file_name().unwrap())).unwrap();
+        }
+        let (store, opening) = reopened(dir.path());
+        let is_foreign = |error: &FileError| matches!(error, FileError::Foreign { .. });
+        assert!(opening.unused.iter().any(is_foreign), "{folder}: {:?}", opening.unused);
+        assert!(bodies(&store, &queue(&store, "a", 0), 0) == all, "{folder}");
+        store.close(3).unwrap();
+        drop(store);
+        assert!(reopened(dir.path()).1.unused.is_empty(), "{folder}");
+    }
+}
+
+#[test]
+fn a_directory_with_the_name_of_an_index_costs_only_time() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(filled(dir.path()));
+    let path = files(dir.path(), "index", "idx").remove(0);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let (store, opening) = reopened(dir.path());
+    assert!(!opening.unused.is_empty());
+    assert_eq!(bodies(&store, &queue(&store, "a", 0), 0).len(), 200);
 }
