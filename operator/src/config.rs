@@ -82,7 +82,27 @@ fn is_label(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use rocketkube_service::config::Layers;
+    use rocketkube_testkit::settings_table;
+
     use super::*;
+
+    #[test]
+    fn the_documented_settings_are_those_there_are() {
+        let table = settings_table(include_str!("../../docs/settings.md"), "Operator");
+        let Ok(serde_json::Value::Object(keys)) = serde_json::to_value(Config::default()) else {
+            panic!("settings are an object");
+        };
+        let documented: BTreeSet<_> = table.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(documented, keys.keys().map(String::as_str).collect());
+        for row in table {
+            let layers = Layers::defaults::<Config>().flag("the page", &row.key, row.default);
+            let settings: Config = layers.unwrap().build(|_| Ok(())).unwrap();
+            assert_eq!(settings, Config::default(), "{}", row.key);
+        }
+    }
 
     fn config(image: &str, namespaces: &str) -> Config {
         let (broker_image, namespaces) = (image.to_owned(), namespaces.to_owned());

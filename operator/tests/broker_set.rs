@@ -419,6 +419,23 @@ async fn deletion_takes_everything_but_claims_and_the_next_of_the_name_finds_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_made_again_at_once_waits_for_the_old_one_to_go() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    cluster.server.objects(|objects| objects.remove(&broker_set("orders")));
+    cluster.apply("orders", &json!({}));
+    let waits = |cluster: &Cluster| {
+        cluster.condition("orders", "SpecValid").is_some_and(|(_, reason, _)| reason == "Waiting")
+    };
+    assert!(cluster.until_soon(waits).await);
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+    assert_eq!(cluster.events(), Vec::<String>::new(), "no group joined any others");
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusals_and_lost_messages_of_the_api_server_are_outlived() {
     for fate in [
         Fate::Refused(409),
@@ -440,6 +457,29 @@ async fn refusals_and_lost_messages_of_the_api_server_are_outlived() {
         cluster.apply("orders", &json!({ "groups": 2 }));
         assert!(cluster.until(|cluster| cluster.is_ready("orders")).await, "{fate:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_its_own_namespaces_are_looked_after() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start_in(&cluster.server, "rocketkube:1", "other,shop");
+    let set =
+        json!({ "apiVersion": "mq.rocketkube.dev/v1alpha1", "kind": "BrokerSet", "spec": {} });
+    let id = |namespace| Id::new("mq.rocketkube.dev", "brokersets", namespace, "orders");
+    for namespace in ["shop", "other", "elsewhere"] {
+        cluster.server.objects(|objects| objects.put(&id(namespace), set.clone()));
+    }
+    let calls = cluster.quiet().await;
+    let phase = |namespace| {
+        cluster
+            .server
+            .objects(|objects| objects.get(&id(namespace)).unwrap()["status"]["phase"].clone())
+    };
+    assert_eq!([phase("shop"), phase("other")], ["Running", "Running"]);
+    assert!(phase("elsewhere").is_null());
+    let asked = |call: &support::Call| call.namespace.clone().unwrap_or_else(|| "all".to_owned());
+    let asked: std::collections::BTreeSet<_> = calls.iter().map(asked).collect();
+    assert_eq!(asked, ["other", "shop"].map(str::to_owned).into());
 }
 
 #[tokio::test(start_paused = true)]

@@ -196,15 +196,19 @@ impl Observed {
         sets.filter_map(index).max().map_or(0, |highest| highest.saturating_add(1))
     }
 
-    /// Whether a group takes messages as far as is written down: in what brokers read, or else in the
-    /// status.
-    pub(crate) fn was_active(&self, index: i32) -> bool {
+    /// What is written down about a group: in what brokers read, or else in the status.
+    pub(crate) fn state_before(&self, index: i32) -> Option<GroupState> {
         let told = self.get(Kind::ConfigMap, &names::state(&self.key.name, index));
         let told = told.and_then(|map| map.data.pointer("/data/state.yaml")?.as_str());
-        let status = self.set.status.iter().flat_map(|status| &status.group_status);
-        let mut recorded = status.filter(|group| group.index == index);
-        told.is_some_and(|state| state.contains("perm: 6"))
-            || recorded.any(|group| group.state == Some(GroupState::Active))
+        if told.is_some_and(|state| state.contains("perm: 6")) {
+            return Some(GroupState::Active);
+        }
+        let mut status = self.set.status.iter().flat_map(|status| &status.group_status);
+        status.find(|group| group.index == index)?.state
+    }
+
+    pub(crate) fn was_active(&self, index: i32) -> bool {
+        self.state_before(index) == Some(GroupState::Active)
     }
 }
 

@@ -34,7 +34,8 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) index: i32,
-    pub(crate) state: GroupState,
+    /// Unknown for a group that was never rendered.
+    pub(crate) state: Option<GroupState>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) ready: bool,
     /// Whether its pod runs what the spec says.
@@ -44,7 +45,7 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn is_writable(&self) -> bool {
-        self.ready && self.state == GroupState::Active && self.address.is_some()
+        self.ready && self.state == Some(GroupState::Active) && self.address.is_some()
     }
 }
 
@@ -106,7 +107,7 @@ fn group(observed: &Observed, outcome: &Outcome, index: i32) -> Group {
         .facts
         .as_ref()
         .and_then(|facts| facts.groups.get(usize::try_from(index).ok()?).map(|group| group.state));
-    let before = if observed.was_active(index) { GroupState::Active } else { GroupState::Joining };
+    let before = observed.state_before(index);
     let replica = pod.map(|pod| ReplicaStatus {
         replica: 1,
         pod: Some(pod.name_any()),
@@ -116,7 +117,7 @@ fn group(observed: &Observed, outcome: &Outcome, index: i32) -> Group {
     });
     let ready = observed.master(index).is_some();
     let address = observed.address(index);
-    Group { index, state: told.unwrap_or(before), address, ready, current, replica }
+    Group { index, state: told.or(before), address, ready, current, replica }
 }
 
 fn name_server_view(observed: &Observed) -> NameServerView {
@@ -182,7 +183,7 @@ fn group_status(observed: &Observed, group: &Group) -> GroupStatus {
     GroupStatus {
         index: group.index,
         name: Some(names::group(&observed.key.name, group.index)),
-        state: Some(group.state),
+        state: group.state,
         writable: group.is_writable(),
         address: group.address.map(|address| address.to_string()),
         replicas: group.replica.iter().cloned().collect(),
@@ -210,7 +211,7 @@ fn phase(view: &View<'_>, status: &BrokerSetStatus, before: Option<&str>) -> &'s
         "Running"
     } else if !born {
         "Creating"
-    } else if view.groups.iter().any(|group| group.state == GroupState::Joining) {
+    } else if view.groups.iter().any(|group| group.state == Some(GroupState::Joining)) {
         "Scaling"
     } else if view.current() < view.groups.len() {
         "Updating"

@@ -32,8 +32,14 @@ impl Operator {
     }
 
     pub fn start_with(server: &ApiServer, image: &str) -> Self {
+        Self::start_in(server, image, "")
+    }
+
+    /// One that looks after some namespaces only.
+    pub fn start_in(server: &ApiServer, image: &str, namespaces: &str) -> Self {
         let config = Config {
             broker_image: image.to_owned(),
+            namespaces: namespaces.to_owned(),
             identity: "test".to_owned(),
             ..Config::default()
         };
@@ -106,11 +112,20 @@ impl Cluster {
 
     /// Waits until something is so; false if it is not for a day.
     pub async fn until(&self, is: impl Fn(&Self) -> bool) -> bool {
+        self.until_in_steps_of(Duration::from_secs(1), is).await
+    }
+
+    /// The same for what does not last: looks a thousand times in a second.
+    pub async fn until_soon(&self, is: impl Fn(&Self) -> bool) -> bool {
+        self.until_in_steps_of(Duration::from_millis(1), is).await
+    }
+
+    async fn until_in_steps_of(&self, step: Duration, is: impl Fn(&Self) -> bool) -> bool {
         for _ in 0..86_400 {
             if is(self) {
                 return true;
             }
-            sleep(Duration::from_secs(1)).await;
+            sleep(step).await;
         }
         false
     }
