@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use rocketkube_broker::{Config, FlushMode, start};
 use rocketkube_service::config::{self, Layers};
+use rocketkube_service::descriptors;
 use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
@@ -98,12 +99,15 @@ fn main() -> ExitCode {
 /// Fails only before there are logs. What fails later is logged: who collects log lines reads nothing
 /// else.
 fn run(flags: Flags) -> anyhow::Result<ExitCode> {
-    let config = flags.settings()?;
-    let _logs = logs::start(config.log_format)?;
+    descriptors::raise()?;
     // Huge pages would make an idle broker several times as large; it runs where that is refused.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let runtime = Runtime::new().context("cannot start threads")?;
-    let served = runtime.block_on(serve(config));
+    // Before anything that takes time: a signal until then would end the process without a word.
+    let stop = runtime.block_on(async { shutdown::on_signal() })?;
+    let config = flags.settings()?;
+    let _logs = logs::start(config.log_format)?;
+    let served = runtime.block_on(serve(config, stop));
     // A name that is being looked up may hold its thread for long, and nobody wants to know it any more.
     runtime.shutdown_background();
     if let Err(error) = served {
@@ -113,8 +117,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let stop = shutdown::on_signal()?;
+async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(Registry::default()));
     let listener = http::bind(config.http).await.with_context(|| {
         format!("cannot listen on {} for HTTP; choose another http", config.http)

@@ -1,12 +1,13 @@
 //! Starting and stopping a broker: what is opened in which order, and closed in the other.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rocketkube_log::Recovery;
 use rocketkube_remoting::{BindError, Limits, Server};
+use rocketkube_service::descriptors::{self, TooFew};
 use rocketkube_service::http::Health;
 use rocketkube_service::metrics::{Registry, register_process};
 use rocketkube_store::{
@@ -33,6 +34,8 @@ use crate::wake::{Confirmations, Parked, queue_key};
 const TICK: Duration = Duration::from_millis(50);
 /// How often silent clients are looked for and retention is done.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// Segments that are smaller because the volume is, and those made and deleted at the moment.
+const MORE_FILES: u64 = 16;
 /// The VIP port of old clients lies so far below the port that is advertised.
 /// Source: `MixAll.brokerVIPChannel` of Apache RocketMQ.
 const VIP_DISTANCE: u16 = 2;
@@ -46,6 +49,8 @@ pub enum BrokerError {
     State(#[from] StateError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     #[error("cannot open the data directory {}", path.display())]
     Open { path: PathBuf, source: OpenError },
     #[error("cannot write to the log")]
@@ -83,7 +88,8 @@ pub async fn start(
     let advertised = config.advertised(listen)?;
     let permission = Permission::at_start(config.state_file.as_deref()).await?;
     let (gate, end) = (Arc::new(Gate::default()), CancellationToken::new());
-    let server = bind(&config, &gate, listen, end.clone())?;
+    let descriptors = descriptors::for_connections(files(&config))?;
+    let server = bind(&config, &gate, listen, descriptors, end.clone())?;
     register_process(&registry);
     metrics::register_network(&server.counters(), &config, &registry);
     let mut tasks = JoinSet::new();
@@ -231,14 +237,26 @@ fn report(opening: &Opening) {
     }
 }
 
+/// Most files that the log may have open: a volume full of segments, or of smaller ones as long as
+/// there are such.
+fn files(config: &Config) -> u64 {
+    // The directory may not be there yet.
+    let dir = config.data_dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
+    let full = Volume::of(dir).total / config.segment_size;
+    let there = std::fs::read_dir(config.data_dir.join("log")).map_or(0, Iterator::count);
+    full.max(there as u64) + MORE_FILES
+}
+
 fn bind(
     config: &Config,
     gate: &Arc<Gate>,
     listen: SocketAddr,
+    descriptors: u64,
     end: CancellationToken,
 ) -> Result<Server<Gate>, BindError> {
     let limits = || Limits {
         connections: config.max_connections,
+        descriptors,
         unsent: UNSENT_MAX as usize,
         ..Limits::default()
     };

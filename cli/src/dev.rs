@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use rocketkube_broker::{BrokerError, FlushMode};
 use rocketkube_namesrv::{NameServer, StartError};
+use rocketkube_service::descriptors;
 use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
@@ -39,23 +40,26 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "MODE", default_value = "auto")]
     flush: FlushMode,
     /// Added to every port, to run beside something else
-    #[arg(long, value_name = "N", default_value_t = 0,
+    #[arg(long, value_name = "N", default_value_t = 0, allow_hyphen_values = true,
           value_parser = clap::value_parser!(u16).range(..=MAX_OFFSET))]
     port_offset: u16,
 }
 
 pub(crate) fn run(args: &DevArgs) -> Result<()> {
-    let _logs = logs::start(LogFormat::Text)?;
-    let addresses = Addresses::new(args.host, args.port_offset);
-    addresses.check_free()?;
+    descriptors::raise()?;
     // With huge pages every allocator arena costs whole 2 MiB pages for a few KiB, and an idle
     // broker is several times as large. Where the kernel refuses, it runs as well.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    tokio::runtime::Runtime::new()?.block_on(serve(args, addresses))
+    let runtime = tokio::runtime::Runtime::new()?;
+    // Before anything that takes time: a signal until then would end the process without a word.
+    let stop = runtime.block_on(async { shutdown::on_signal() })?;
+    let _logs = logs::start(LogFormat::Text)?;
+    let addresses = Addresses::new(args.host, args.port_offset);
+    addresses.check_free()?;
+    runtime.block_on(serve(args, addresses, stop))
 }
 
-async fn serve(args: &DevArgs, addresses: Addresses) -> Result<()> {
-    let stop = shutdown::on_signal()?;
+async fn serve(args: &DevArgs, addresses: Addresses, stop: CancellationToken) -> Result<()> {
     // The broker says good-bye to the name server, so that one ends later.
     let end = CancellationToken::new();
     let listener = http::bind(addresses.http).await.context("cannot serve metrics")?;

@@ -54,6 +54,12 @@ fn values_out_of_range_say_what_may_be_written() {
 }
 
 #[test]
+fn a_port_offset_below_zero_is_a_value_out_of_range() {
+    let stderr = stderr_of_failure(&["dev", "--port-offset", "-1"], 2);
+    assert!(stderr.contains("-1 is not in 0..=54000"), "{stderr}");
+}
+
+#[test]
 fn a_topic_may_have_as_many_queues_as_a_broker_takes() {
     let create = |queues| ["topic", "create", "T", "-n", "127.0.0.1:1", "--queues", queues];
     let stderr = stderr_of_failure(&create("65537"), 2);

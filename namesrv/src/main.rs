@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Parser;
 use rocketkube_namesrv::{Config, NameServer};
 use rocketkube_service::config::{Layers, variables};
+use rocketkube_service::descriptors;
 use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::{Registry, register_process};
@@ -79,10 +80,13 @@ fn main() -> ExitCode {
 /// Fails only before there are logs. What fails later is logged: who collects log lines reads nothing
 /// else.
 fn run(args: Args) -> anyhow::Result<ExitCode> {
+    descriptors::raise()?;
+    let runtime = Runtime::new().context("cannot start threads")?;
+    // Before anything that takes time: a signal until then would end the process without a word.
+    let stop = runtime.block_on(async { shutdown::on_signal() })?;
     let config = args.config()?;
     let _logs = logs::start(config.log_format)?;
-    let runtime = Runtime::new().context("cannot start threads")?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, stop));
     // A name that is being looked up may hold its thread for long, and nobody wants to know it any more.
     runtime.shutdown_background();
     if let Err(error) = served {
@@ -92,8 +96,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let shutdown = shutdown::on_signal()?;
+async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let metrics = Arc::new(Registry::default());
     register_process(&metrics);
     let health = Arc::new(Health::default());

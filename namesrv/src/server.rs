@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use rocketkube_remoting::{BindError, CloseReason, Counters, Limits, Server};
+use rocketkube_service::descriptors::{self, TooFew};
 use rocketkube_service::http::Health;
 use rocketkube_service::metrics::{Kind, Registry, Sample};
 use tokio::task::JoinHandle;
@@ -34,6 +35,8 @@ pub enum StartError {
     Disk(#[from] DiskError),
     #[error("cannot serve")]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     #[error("cannot tell the port that is listened on")]
     Address(#[source] std::io::Error),
 }
@@ -73,7 +76,8 @@ impl NameServer {
             warmup: Warmup::new(config.expected()),
             metrics: Metrics::new(registry),
         });
-        let limits = Limits::default();
+        // Its few files are among those that every process has.
+        let limits = Limits { descriptors: descriptors::for_connections(0)?, ..Limits::default() };
         let server =
             Server::bind(&[config.listen], Arc::clone(&handler), limits, shutdown.clone())?;
         let addr = server.local_addrs().map_err(StartError::Address)?[0];

@@ -77,6 +77,16 @@ fn a_wrong_value_ends_the_start_with_its_layer() {
 }
 
 #[test]
+fn too_few_descriptors_end_the_start_with_what_to_do() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 20; exec \"$0\"", env!("CARGO_BIN_EXE_rocketkube-namesrv")]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(1), 1), "{text}");
+    assert!(text.starts_with("error: this process may open 20 files and sockets, and needs 128"));
+}
+
+#[test]
 fn a_start_that_fails_says_why_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = process();

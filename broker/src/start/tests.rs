@@ -263,7 +263,7 @@ async fn whoever_comes_while_the_log_is_read_is_told_so_and_served_afterwards() 
     let f = fixture().await;
     let (gate, end) = (Arc::new(Gate::default()), CancellationToken::new());
     let listen = ([127, 0, 0, 1], 0).into();
-    let server = bind(&f.running.broker.config, &gate, listen, end.clone()).unwrap();
+    let server = bind(&f.running.broker.config, &gate, listen, u64::MAX, end.clone()).unwrap();
     let addr = server.local_addrs().unwrap()[0];
     let serving = tokio::spawn(server.run());
     let client = Connection::connect(&addr.to_string(), SOON).await.unwrap();

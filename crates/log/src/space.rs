@@ -1,11 +1,12 @@
 //! The next segment, allocated by a thread of its own before it is needed.
 //!
-//! A full disk is met here and only here: it refuses new appends and is tried again, while
-//! everything already allocated can still be written.
+//! A full disk is met here and only here, and so is a process that has too many files open: it refuses
+//! new appends and is tried again, while everything already allocated can still be written.
 
 use std::{io, sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
+use rustix::io::Errno;
 
 use crate::{
     core::Core,
@@ -13,7 +14,7 @@ use crate::{
     segment::{Segment, SegmentHeader},
 };
 
-/// Pause between attempts while the disk is full.
+/// Pause between attempts while there is no room.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Where the allocating thread and the tail meet.
@@ -28,7 +29,7 @@ struct State {
     /// Physical offset at which the next segment starts.
     start: u64,
     ready: Option<Arc<Segment>>,
-    /// The last attempt found the disk full.
+    /// The last attempt found no room for a file.
     full: bool,
     stop: bool,
 }
@@ -108,7 +109,32 @@ fn make(core: &Core, start: u64) -> Result<Segment, LogError> {
     Segment::create(&core.directory, header, &core.faults)
 }
 
+/// Whether there may be room later: on the disk, or among the files that may be open.
 fn is_full(error: &LogError) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error, LogError::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    let LogError::Io { source, .. } = error else { return false };
+    let too_many_open = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    matches!(source.kind(), StorageFull | QuotaExceeded)
+        || too_many_open.contains(&source.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn met(source: io::Error) -> bool {
+        is_full(&LogError::io("allocate", Path::new("x"))(source))
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_will_not_is_a_failure() {
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE] {
+            assert!(met(errno.into()), "{errno}");
+        }
+        for errno in [Errno::IO, Errno::ROFS, Errno::ACCESS] {
+            assert!(!met(errno.into()), "{errno}");
+        }
+    }
 }

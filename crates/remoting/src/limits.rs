@@ -16,6 +16,9 @@ pub enum AtCapacity {
 pub struct Limits {
     /// Most connections open at a time. Default 65,536.
     pub connections: usize,
+    /// Numbers that descriptors of connections have to stay below; one above shows that there are too
+    /// few left for files, and is closed. Default: no bound.
+    pub descriptors: u64,
     /// What happens to the next one. Default [`AtCapacity::Close`].
     pub at_capacity: AtCapacity,
     /// Most connections accepted per second and listener; more wait in the backlog, so that a storm
@@ -47,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 65_536,
+            descriptors: u64::MAX,
             at_capacity: AtCapacity::Close,
             accepts_per_second: 4_000,
             frame: rocketkube_protocol::frame::MAX_FRAME,

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -37,6 +39,8 @@ pub struct Server<S: Service> {
     shared: Arc<Shared<S>>,
     connections: TaskTracker,
     places: Arc<Semaphore>,
+    /// The last connection was closed for want of descriptors, which was said.
+    short: AtomicBool,
     shutdown: CancellationToken,
 }
 
@@ -61,6 +65,7 @@ impl<S: Service> Server<S> {
             connections: TaskTracker::new(),
             places: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
             shared: Arc::new(Shared::new(service, limits)),
+            short: AtomicBool::new(false),
             shutdown,
         })
     }
@@ -137,7 +142,7 @@ impl<S: Service> Server<S> {
     fn open(&self, stream: TcpStream, remote: SocketAddr, place: Option<OwnedSemaphorePermit>) {
         let shared = Arc::clone(&self.shared);
         let place = place.or_else(|| Arc::clone(&self.places).try_acquire_owned().ok());
-        if place.is_none() {
+        if place.is_none() || !self.leaves_descriptors(&stream) {
             shared.counters.count_accepted();
             shared.counters.count_closed(CloseReason::AtCapacity);
             return;
@@ -147,6 +152,16 @@ impl<S: Service> Server<S> {
         let _ = stream.set_nodelay(true);
         let peer = Peer::new(shared.registry.next_id(), remote, shared.limits.queued);
         self.connections.spawn(Connection::open(shared, stream, peer, place));
+    }
+
+    /// Whether those that are left are enough for files.
+    fn leaves_descriptors(&self, stream: &TcpStream) -> bool {
+        let max = self.shared.limits.descriptors;
+        let is_short = u64::try_from(stream.as_raw_fd()).is_ok_and(|number| number >= max);
+        if self.short.swap(is_short, Ordering::Relaxed) != is_short && is_short {
+            warn!(max, "no more descriptors for connections, the next ones are closed");
+        }
+        !is_short
     }
 
     async fn drain(&self) {

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::descriptors;
 use crate::metrics::Registry;
 
 mod connections;
@@ -97,7 +98,8 @@ pub async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationTo
         .route("/readyz", get(readiness))
         .route("/statusz", get(status))
         .with_state(pages);
-    connections::serve(listener, router, Limits::DEFAULT, shutdown).await;
+    let limits = Limits { connections: descriptors::for_pages(), ..Limits::DEFAULT };
+    connections::serve(listener, router, limits, shutdown).await;
 }
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {

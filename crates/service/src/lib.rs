@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod descriptors;
 pub mod http;
 pub mod logs;
 pub mod metrics;
