@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, warn};
 
+use crate::budget::{Budget, Charge, FREE};
 use crate::peer::End;
 use crate::registry::Registry;
 use crate::{BatchEnd, CloseReason, Counters, Limits, Output, Peer, Service};
@@ -43,6 +44,7 @@ pub(crate) struct Shared<S> {
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) registry: Registry,
+    pub(crate) budget: Arc<Budget>,
     /// Bad frames since the last line about one, and the tick of that line.
     unlogged: AtomicU64,
     logged_at: AtomicU32,
@@ -50,14 +52,22 @@ pub(crate) struct Shared<S> {
 
 impl<S> Shared<S> {
     pub(crate) fn new(service: Arc<S>, limits: Limits) -> Self {
+        // The longest frame has to fit.
+        let budget = Arc::new(Budget::new(limits.unfinished.max(limits.frame)));
         Self {
             service,
             limits,
+            budget,
             counters: Arc::default(),
             registry: Registry::default(),
             unlogged: AtomicU64::new(0),
             logged_at: AtomicU32::new(u32::MAX),
         }
+    }
+
+    /// Whether a peer has so many bytes of answers to take that no more are made for it.
+    fn is_too_much(&self, burden: u64) -> bool {
+        burden >= self.limits.unsent as u64 || (burden > FREE as u64 && self.budget.is_full())
     }
 
     /// Says what was wrong, at most once per tick, because anybody can send rubbish.
@@ -117,6 +127,7 @@ struct Work {
     /// Begins with a frame.
     input: Vec<u8>,
     output: Output,
+    charge: Charge,
 }
 
 /// How far a connection is on its way to its end.
@@ -220,7 +231,7 @@ impl<S: Service> Connection<S> {
 
     /// Reads until the socket is empty or there is a batch; `false` if nothing new is known.
     fn receive(&mut self, work: &mut Work, cx: &mut Context<'_>) -> io::Result<bool> {
-        let owes_too_much = work.output.burden() >= self.shared.limits.unsent as u64;
+        let owes_too_much = self.shared.is_too_much(work.output.burden());
         let ended = matches!(self.stage, Stage::Ended | Stage::HalfClosed);
         if ended || self.stalled || owes_too_much {
             return Ok(false);
@@ -231,7 +242,9 @@ impl<S: Service> Connection<S> {
             // Asked before there is a buffer, so that a connection without input needs none.
             let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else { break };
             ready?;
-            self.make_room(work);
+            if !self.make_room(work) {
+                break;
+            }
             let room = work.input.capacity() - work.input.len();
             let read = pin!(self.stream.read_buf(&mut work.input)).poll(cx);
             let Poll::Ready(read) = read else { break };
@@ -249,13 +262,38 @@ impl<S: Service> Connection<S> {
         Ok(received > 0 || ended)
     }
 
-    fn make_room(&mut self, work: &mut Work) {
-        let (len, capacity) = (work.input.len(), work.input.capacity());
-        if capacity - len < LEAST_READ {
-            // Never more than was received before, whatever length a frame announces.
-            let expected = (self.last_input as usize).clamp(FIRST_READ, BATCH);
-            work.input.reserve_exact(len.max(expected));
+    /// Room for the next read; `false` if there is none before others gave some back, or before the
+    /// frames that have come were handled.
+    fn make_room(&mut self, work: &mut Work) -> bool {
+        let Work { input, charge, .. } = work;
+        let len = input.len();
+        if input.capacity() - len >= LEAST_READ {
+            return true;
         }
+        // Never more than was received before, whatever length a frame announces.
+        let expected = len.max((self.last_input as usize).clamp(FIRST_READ, BATCH));
+        let size = frame::announced_size(input).ok().flatten().unwrap_or_default();
+        let budget = &self.shared.budget;
+        let more = if size > len.max(FREE) {
+            let waited = charge.waits();
+            if !charge.let_in(budget, size, &self.peer) {
+                return false;
+            }
+            if waited {
+                // It was us who did not read.
+                self.frame_began = self.shared.registry.now();
+            }
+            expected.min(size - len).max(LEAST_READ)
+        } else if expected > FREE && budget.is_full() {
+            if len > FREE {
+                return false;
+            }
+            FREE
+        } else {
+            expected
+        };
+        input.reserve_exact(more);
+        true
     }
 
     fn received(&mut self, work: &Work, bytes: usize) {
@@ -320,6 +358,9 @@ impl<S: Service> Connection<S> {
         }
         if handled > 0 {
             work.input.drain(..handled);
+            if work.charge.has_frame() {
+                work.charge.handled(&shared.budget);
+            }
             self.frame_began = shared.registry.now();
         }
         self.stalled = result?;
@@ -381,6 +422,8 @@ impl<S: Service> Connection<S> {
         if work.output.is_empty() {
             work.output.free();
         }
+        let held = work.input.capacity() + work.output.in_memory();
+        work.charge.hold(&self.shared.budget, held);
         self.peer.unsent_elsewhere.store(work.output.unsent(), Ordering::Relaxed);
         if std::mem::take(&mut self.active) && self.stage != Stage::Lingering {
             self.set_deadline(&work);
@@ -400,7 +443,7 @@ impl<S: Service> Connection<S> {
         if self.silent {
             return; // The first deadline stands: answers that were never asked for do not count.
         }
-        let waits_for_rest = !work.input.is_empty() && !self.stalled;
+        let waits_for_rest = !(work.input.is_empty() || self.stalled || work.charge.waits());
         if waits_for_rest && self.stage == Stage::Serving {
             let since = registry.now().saturating_sub(self.frame_began);
             let tick = registry.tick_after(limits.partial_frame).saturating_sub(since);
@@ -430,7 +473,7 @@ impl Batch<'_> {
         peer: &Peer,
         session: &mut S::Session,
     ) -> Result<bool, CloseReason> {
-        while self.output.burden() < shared.limits.unsent as u64 && self.requests < ROUND_REQUESTS {
+        while !shared.is_too_much(self.output.burden()) && self.requests < ROUND_REQUESTS {
             let rest = &input[self.handled..];
             let size = match frame::split(rest) {
                 Ok(Some(size)) => size,

@@ -9,6 +9,7 @@
 //! the business of a [`Service`]. It has no TLS.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod connection;
 mod counters;
 mod dial;

@@ -26,6 +26,11 @@ pub struct Limits {
     pub accepts_per_second: u32,
     /// Longest accepted frame in bytes, its length field included. Default 16 MiB, as in Java.
     pub frame: usize,
+    /// Most bytes of memory that all connections together may hold in frames of which only a part has
+    /// come, and in what is left undone because peers do not take their answers; 16 KiB of each
+    /// connection do not count. Beyond, large frames are not read on until there is room, and answers
+    /// are made for those who take them. Default 256 MiB.
+    pub unfinished: usize,
     /// No more requests are read from a peer that has this many bytes of answers to take.
     /// Default 4 MiB. What is handled already is not cut, so one answer more can be waiting.
     pub unsent: usize,
@@ -54,6 +59,7 @@ impl Default for Limits {
             at_capacity: AtCapacity::Close,
             accepts_per_second: 4_000,
             frame: rocketkube_protocol::frame::MAX_FRAME,
+            unfinished: 256 * 1024 * 1024,
             unsent: 4 * 1024 * 1024,
             queued: 16 * 1024 * 1024,
             stray_responses_per_second: 1_000,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{self, MissedTickBehavior};
 
+use crate::budget::Budget;
 use crate::{CloseReason, Peer};
 
 /// How often deadlines are looked at, and the unit they are kept in: what a deadline may be late.
@@ -83,8 +84,9 @@ impl Registry {
         self.peers.lock().values().for_each(|peer| peer.close_for(reason));
     }
 
-    /// Moves the clock and closes what is overdue, for ever.
-    pub(crate) async fn sweep(&self) {
+    /// Moves the clock, closes what is overdue, and has room used that was offered to somebody who did
+    /// not take it; for ever.
+    pub(crate) async fn sweep(&self, budget: &Budget) {
         let start = time::Instant::now();
         let mut interval = time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -98,6 +100,7 @@ impl Registry {
                     peer.close_for(reason);
                 }
             }
+            budget.offer();
         }
     }
 }

@@ -85,7 +85,7 @@ impl<S: Service> Server<S> {
     pub async fn run(mut self) {
         let mut sweep = JoinSet::new();
         let shared = Arc::clone(&self.shared);
-        sweep.spawn(async move { shared.registry.sweep().await });
+        sweep.spawn(async move { shared.registry.sweep(&shared.budget).await });
 
         let listeners = std::mem::take(&mut self.listeners);
         let server = Arc::new(self);

@@ -1,5 +1,6 @@
 //! Bytes no well-behaved peer sends: what they cost their sender, and that nobody else pays.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -280,6 +281,40 @@ async fn reading_pauses_while_a_peer_does_not_take_its_answers() {
         assert_eq!((answer.opaque, answer.body.len()), (opaque, ANSWER));
     }
     drop(writing.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_frames_that_do_not_come_to_an_end_take_no_more_than_the_budget() {
+    const FRAME: usize = 1 << 20;
+    const PART: usize = FRAME - 4096;
+    let limits = Limits { frame: FRAME, unfinished: 3 * FRAME, ..Limits::default() };
+    let server = start_with(Echo::default(), limits);
+    let whole: Arc<[u8]> = frame(&echo(1, &vec![1; FRAME - 1024])).into();
+    let begin = Instant::now();
+    let mut unfinished = Vec::new();
+    for _ in 0..20 {
+        let (mut stream, bytes) = (server.connect().await, Arc::clone(&whole));
+        let write = async move { stream.write_all(&bytes[..PART]).await.map(|()| stream) };
+        unfinished.push(tokio::spawn(write));
+    }
+    until(|| server.counters.bytes_in() >= 3 * PART as u64).await;
+    // Small requests are served as ever; and have given all others time to be read.
+    for _ in 0..100 {
+        server.assert_serves().await;
+    }
+    let bytes = usize::try_from(server.counters.bytes_in()).unwrap();
+    assert!(bytes < 3 * FRAME + 20 * 32 * 1024, "{bytes} bytes were read");
+    // Who was let in and did not go on is closed, and then others come in.
+    tokio::time::sleep_until(begin + Duration::from_secs(31)).await;
+    assert_eq!(server.counters.closed(CloseReason::PartialFrame), 3);
+    until(|| server.counters.bytes_in() >= 6 * PART as u64).await;
+    for writing in unfinished {
+        writing.abort();
+        let _ = writing.await;
+    }
+    let mut stream = server.connect().await;
+    stream.write_all(&whole).await.unwrap();
+    assert_eq!(read_command(&mut stream).await.opaque, 1);
 }
 
 #[tokio::test]
