@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use std::time::Instant;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rocketkube_protocol::names::NameError;
 use rocketkube_protocol::{BodyError, HeaderError, Request, RequestCode, Response, ResponseCode};
 use rocketkube_remoting::{BatchEnd, Output, Peer, Service};
@@ -34,6 +34,8 @@ pub(crate) struct Handler {
     pub(crate) listen_port: u16,
     /// Who has to announce itself before this name server is ready.
     pub(crate) warmup: Warmup,
+    /// Held while a long registration is read: each takes several times its bytes meanwhile.
+    pub(crate) reading: Mutex<()>,
     pub(crate) metrics: Metrics,
 }
 
@@ -119,10 +121,12 @@ impl Refusal {
             }
             Self::Registration(refused) => match refused {
                 Refused::TooManyTopics { .. } => ResponseCode::INVALID_PARAMETER,
+                Refused::OtherConnection { .. } => ResponseCode::NO_PERMISSION,
                 Refused::OneTopicOfUnknownBroker
                 | Refused::OtherCluster { .. }
                 | Refused::OlderState { .. }
                 | Refused::TooManyMembers { .. }
+                | Refused::TooManyTopicsInAll { .. }
                 | Refused::NoSuchBroker { .. } => ResponseCode::SYSTEM_ERROR,
             },
             Self::Name(_) | Self::Value(_) | Self::Field { .. } => ResponseCode::INVALID_PARAMETER,
@@ -146,7 +150,7 @@ impl Handler {
             RequestCode::REGISTER_BROKER => self.register_broker(session, request),
             RequestCode::QUERY_DATA_VERSION => self.query_data_version(session, request),
             RequestCode::BROKER_HEARTBEAT => self.broker_heartbeat(session, request),
-            RequestCode::UNREGISTER_BROKER => self.unregister_broker(request),
+            RequestCode::UNREGISTER_BROKER => self.unregister_broker(session, request),
             RequestCode::GET_BROKER_CLUSTER_INFO => Ok(self.cluster_info()),
             RequestCode::GET_BROKER_MEMBER_GROUP => self.member_group(request),
             RequestCode::WIPE_WRITE_PERM_OF_BROKER => self.wipe_write(request),

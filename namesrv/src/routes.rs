@@ -12,11 +12,13 @@ use foldhash::fast::RandomState;
 use rocketkube_protocol::body::DataVersion;
 
 mod answers;
+mod by_broker;
 #[cfg(test)]
 mod tests;
 mod topics;
 
 pub(crate) use answers::UnitTopics;
+use by_broker::ByBroker;
 
 /// Silence after which a member is dropped if it does not say another. Source: Apache's
 /// `DEFAULT_BROKER_CHANNEL_EXPIRED_TIME`.
@@ -27,8 +29,8 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(1);
 const MAX_MEMBERS: usize = 10_000;
 /// Most topics of one broker.
 const MAX_TOPICS_PER_BROKER: usize = 250_000;
-/// Most pairs of topic and broker; they need about 200 bytes each.
-const MAX_TOPIC_QUEUES: usize = 2_000_000;
+/// Most pairs of topic and broker; they need about 150 bytes each.
+const MAX_TOPIC_QUEUES: usize = 1_000_000;
 /// The member that takes writes.
 pub(crate) const MASTER: i64 = 0;
 
@@ -61,7 +63,7 @@ pub(crate) struct Registered {
 }
 
 /// Why a registration, or a topic, was not taken.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     /// Apache's brokers announce a changed topic alone; from a broker nobody knows that would look
     /// like all it has. The text is what they look for.
@@ -75,10 +77,20 @@ pub(crate) enum Refused {
     OlderState { broker: String, id: i64, newer: i64, older: i64 },
     #[error("broker {broker} brings {count} topics, limit is {max}")]
     TooManyTopics { broker: String, count: usize, max: usize },
+    #[error("broker {broker} brings {count} topics, and {max} of all brokers is the limit")]
+    TooManyTopicsInAll { broker: String, count: usize, max: usize },
     #[error("{max} members are registered already")]
     TooManyMembers { max: usize },
+    #[error("member {id} of broker {broker} is registered by another connection, which is open")]
+    OtherConnection { broker: String, id: i64 },
     #[error("no broker {broker} is registered")]
     NoSuchBroker { broker: String },
+}
+
+impl Refused {
+    pub(crate) fn in_all(broker: &str, count: usize) -> Self {
+        Self::TooManyTopicsInAll { broker: broker.to_owned(), count, max: MAX_TOPIC_QUEUES }
+    }
 }
 
 /// Queues of a topic on one broker.
@@ -95,6 +107,9 @@ struct Member {
     addr: String,
     ha_addr: String,
     version: DataVersion,
+    /// Where it registered; none if that connection is gone.
+    registered_on: Option<ConnectionId>,
+    /// Where it was heard last.
     connection: ConnectionId,
     timeout: Duration,
     deadline: Instant,
@@ -108,9 +123,6 @@ struct Broker {
     /// Topics that have queues here.
     topics: HashSet<Arc<str>, RandomState>,
 }
-
-/// By broker, because a topic has few of them and answers list them in order.
-type ByBroker = BTreeMap<Arc<str>, Queues>;
 
 /// All brokers and topics.
 ///
@@ -152,6 +164,7 @@ impl Routes {
             addr: addr.to_owned(),
             ha_addr: registration.ha_addr.to_owned(),
             version,
+            registered_on: Some(connection),
             connection,
             timeout,
             deadline: now + timeout,
@@ -176,6 +189,10 @@ impl Routes {
         if let Some(broker) = broker.filter(|it| it.cluster != cluster) {
             let cluster = broker.cluster.clone();
             return Err(Refused::OtherCluster { broker: name.to_owned(), cluster });
+        }
+        let more = topics.saturating_sub(broker.map_or(0, |it| it.topics.len()));
+        if id == MASTER && self.queues_count + more > MAX_TOPIC_QUEUES {
+            return Err(Refused::in_all(name, topics));
         }
         let Some(member) = broker.and_then(|it| it.members.get(&id)) else {
             if topics == 1 {
@@ -217,21 +234,40 @@ impl Routes {
         Some(member.version)
     }
 
-    /// Drops the member `id`, if it is at `addr`.
-    pub(crate) fn unregister(&mut self, cluster: &str, broker: &str, id: i64, addr: &str) -> bool {
-        let Some(found) = self.brokers.get(broker).filter(|it| it.cluster == cluster) else {
-            return false;
-        };
-        let matches = found.members.get(&id).is_some_and(|member| member.addr == addr);
-        if matches {
-            self.drop_members(|name, member_id, _| name == broker && member_id == id);
+    /// Drops the member `id`, if it is at `addr`; only for the connection that it registered on, as
+    /// long as that one is open. Whether there was something to drop.
+    pub(crate) fn unregister(
+        &mut self,
+        cluster: &str,
+        broker: &str,
+        id: i64,
+        addr: &str,
+        connection: ConnectionId,
+    ) -> Result<bool, Refused> {
+        let found = self.brokers.get(broker).filter(|it| it.cluster == cluster);
+        let member = found.and_then(|it| it.members.get(&id)).filter(|it| it.addr == addr);
+        let Some(member) = member else { return Ok(false) };
+        if member.registered_on.is_some_and(|other| other != connection) {
+            return Err(Refused::OtherConnection { broker: broker.to_owned(), id });
         }
-        matches
+        self.drop_members(|name, member_id, _| name == broker && member_id == id);
+        Ok(true)
     }
 
-    /// Drops the members that registered on a connection, and returns how many there were.
+    /// Drops the members that were last heard on a connection, unless the one they registered on is
+    /// still open, and returns how many there were.
     pub(crate) fn connection_closed(&mut self, connection: ConnectionId) -> usize {
-        self.drop_members(|_, _, member| member.connection == connection)
+        self.drop_members(|_, _, member| {
+            if member.registered_on == Some(connection) {
+                member.registered_on = None;
+            }
+            let was_last = member.connection == connection;
+            if was_last && let Some(open) = member.registered_on {
+                member.connection = open;
+                return false;
+            }
+            was_last
+        })
     }
 
     /// Drops the members that were silent for too long, and returns how many there were.
@@ -239,7 +275,7 @@ impl Routes {
         self.drop_members(|_, _, member| member.deadline <= now)
     }
 
-    fn drop_members(&mut self, mut goes: impl FnMut(&str, i64, &Member) -> bool) -> usize {
+    fn drop_members(&mut self, mut goes: impl FnMut(&str, i64, &mut Member) -> bool) -> usize {
         let mut dropped = 0;
         let mut emptied = Vec::new();
         for (name, broker) in &mut self.brokers {
@@ -262,6 +298,11 @@ impl Routes {
         for topic in broker.topics {
             self.remove_queues(&topic, name);
         }
+    }
+
+    /// Whether no broker can have more topics.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queues_count >= MAX_TOPIC_QUEUES
     }
 
     /// Brokers, members and topics there are.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rocketkube_remoting::{BindError, CloseReason, Counters, Limits, Server};
 use rocketkube_service::descriptors::{self, TooFew};
 use rocketkube_service::http::Health;
@@ -74,6 +74,7 @@ impl NameServer {
             },
             listen_port: config.listen.port(),
             warmup: Warmup::new(config.expected()),
+            reading: Mutex::new(()),
             metrics: Metrics::new(registry),
         });
         // Its few files are among those that every process has.

@@ -8,7 +8,7 @@ use rocketkube_protocol::{Body, BodyError, Request, header};
 use tracing::{info, warn};
 
 use super::{Answer, Handled, Handler, Outcome, Refusal, Session};
-use crate::routes::{MASTER, Registration};
+use crate::routes::{MASTER, Refused, Registration};
 
 /// Namespace of the layouts of ordered topics.
 pub(super) const ORDER_NAMESPACE: &str = "ORDER_TOPIC_CONFIG";
@@ -40,7 +40,10 @@ impl Handler {
         if crc != 0 && i64::from(crc) != i64::from(body_crc(request.body)) {
             return Err(Refusal::BodyCrc);
         }
-        in_place(request.body.len(), || self.register(session, &header, request.body))
+        in_place(request.body.len(), || {
+            let _one_at_a_time = is_long(request.body.len()).then(|| self.reading.lock());
+            self.register(session, &header, request.body)
+        })
     }
 
     fn register(
@@ -80,6 +83,9 @@ impl Handler {
             let topics: Vec<_> = topics.topic_config_table.into_values().collect();
             let put = |portion| self.routes.write().put_topics(registration.broker, portion);
             let left_out: usize = topics.chunks(PORTION).map(put).sum();
+            if left_out > 0 && self.routes.read().is_full() {
+                return Err(Refused::in_all(registration.broker, registration.topics).into());
+            }
             if left_out > 0 {
                 warn!(broker = registration.broker, left_out, "topics are not sound, or too many");
             }
@@ -132,11 +138,12 @@ impl Handler {
         version
     }
 
-    /// `UNREGISTER_BROKER` (104): a member says goodbye.
-    pub(super) fn unregister_broker(&self, request: &Request<'_>) -> Handled {
+    /// `UNREGISTER_BROKER` (104): a member says goodbye, and nobody else says it for it.
+    pub(super) fn unregister_broker(&self, session: &Session, request: &Request<'_>) -> Handled {
         let header = request.header::<header::BrokerIdentity<'_>>()?;
         let (broker, id, addr) = (&*header.broker_name, header.broker_id, &*header.broker_addr);
-        if self.routes.write().unregister(&header.cluster, broker, id, addr) {
+        let (cluster, connection) = (&*header.cluster, session.connection);
+        if self.routes.write().unregister(cluster, broker, id, addr, connection)? {
             info!(broker, id, addr, "member unregistered");
         }
         Ok(Answer::default().into())
@@ -181,12 +188,16 @@ fn read_topics(body: &[u8], compressed: bool) -> Result<RegisterBrokerBody, Body
     RegisterBrokerBody::decode(body, compressed || body[0] == ZLIB)
 }
 
+fn is_long(body: usize) -> bool {
+    body > LONG_BODY
+}
+
 /// Runs work on this thread, after giving the runtime another one for its other tasks if the work
 /// is long.
 fn in_place<T>(body: usize, work: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
-    if body > LONG_BODY && matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
+    if is_long(body) && matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
         return tokio::task::block_in_place(work);
     }
     work()

@@ -40,7 +40,7 @@ impl Routes {
     pub(crate) fn route(&self, topic: &str) -> Option<TopicRouteData> {
         let by_broker = self.topics.get(topic)?;
         let mut route = TopicRouteData::default();
-        for (name, queues) in by_broker {
+        for (name, queues) in by_broker.iter() {
             let Some(broker) = self.brokers.get(name) else { continue };
             route.broker_datas.push(broker_data(name, broker));
             route.queue_datas.push(QueueData {
@@ -102,7 +102,7 @@ impl Routes {
     /// Topics with certain system flags.
     pub(crate) fn unit_topics(&self, which: UnitTopics) -> TopicList {
         let flagged = self.topics.iter().filter(|(_, by_broker)| {
-            by_broker.values().next().is_some_and(|queues| which.has(queues.sys_flag))
+            by_broker.iter().next().is_some_and(|(_, queues)| which.has(queues.sys_flag))
         });
         list(flagged.map(|(topic, _)| topic.to_string()).collect())
     }

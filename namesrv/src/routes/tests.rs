@@ -119,7 +119,7 @@ fn a_replica_learns_its_master_and_does_not_change_topics() {
     let answer = registered(&mut routes, &member("b1", 1, "2.2.2.2:10911"), now);
     assert!(!answer.wants_topics);
     assert_eq!(answer.master, Some(("1.1.1.1:10911".into(), "1.1.1.1:10912".into())));
-    assert!(routes.unregister("C", "b1", 0, "1.1.1.1:10911"));
+    assert_eq!(routes.unregister("C", "b1", 0, "1.1.1.1:10911", FIRST), Ok(true));
     // Consumers go on reading from the replica.
     let route = routes.route("T1").unwrap();
     assert_eq!(route.broker_datas[0].broker_addrs, BTreeMap::from([(1, "2.2.2.2:10911".into())]));
@@ -157,7 +157,7 @@ fn a_name_belongs_to_one_cluster() {
     let other = Registration { cluster: "D", ..member("b1", 1, "a:1") };
     let refused = routes.register(&other, FIRST, now).unwrap_err();
     assert_eq!(refused.to_string(), "broker b1 belongs to cluster C");
-    assert!(!routes.unregister("D", "b1", 0, "1.1.1.1:10911"));
+    assert_eq!(routes.unregister("D", "b1", 0, "1.1.1.1:10911", FIRST), Ok(false));
     assert_eq!(routes.touch("D", "b1", "1.1.1.1:10911", FIRST, now), None);
 }
 
@@ -185,6 +185,41 @@ fn too_many_members_and_topics_are_refused() {
     let refused =
         routes.register(&Registration { topics: 1_000_000, ..member("b0", 0, "a:1") }, FIRST, now);
     assert!(matches!(refused, Err(Refused::TooManyTopics { count: 1_000_000, .. })));
+}
+
+#[test]
+fn topics_of_all_brokers_have_a_limit_that_is_told() {
+    let now = Instant::now();
+    let mut routes = one_broker(now);
+    routes.queues_count = MAX_TOPIC_QUEUES - 1; // as with many other brokers
+    let refused = routes.register(&member("b2", 0, "a:1"), FIRST, now).unwrap_err();
+    let expected = "broker b2 brings 2 topics, and 1000000 of all brokers is the limit";
+    assert_eq!(refused.to_string(), expected);
+    // Who brings nothing more than before is welcome.
+    registered(&mut routes, &member("b1", 0, "1.1.1.1:10911"), now);
+    assert_eq!(routes.put_topics("b1", &[topic("T3", 1), topic("T4", 1)]), 1);
+    assert!(routes.is_full());
+}
+
+#[test]
+fn only_the_connection_that_registered_a_member_unregisters_it_while_it_is_open() {
+    let now = Instant::now();
+    let mut routes = one_broker(now);
+    let unregister = |routes: &mut Routes, connection| {
+        routes.unregister("C", "b1", 0, "1.1.1.1:10911", connection)
+    };
+    let foreign = Refused::OtherConnection { broker: "b1".into(), id: 0 };
+    assert_eq!(unregister(&mut routes, SECOND), Err(foreign.clone()));
+    // A sign of life on another connection makes that one no owner, neither by its end
+    routes.touch("C", "b1", "1.1.1.1:10911", SECOND, now);
+    assert_eq!(unregister(&mut routes, SECOND), Err(foreign));
+    assert_eq!(routes.connection_closed(SECOND), 0);
+    assert!(routes.route("T1").is_some());
+    // before the end of the first.
+    routes.touch("C", "b1", "1.1.1.1:10911", SECOND, now);
+    assert_eq!(routes.connection_closed(FIRST), 0);
+    assert_eq!(unregister(&mut routes, SECOND), Ok(true));
+    assert!(routes.route("T1").is_none());
 }
 
 #[test]
@@ -270,7 +305,7 @@ fn a_topic_is_registered_only_on_known_brokers() {
 #[derive(Debug, Clone)]
 enum Step {
     Register { broker: u8, id: i64, addr: u8, connection: u64, version: i64, topics: Vec<u8> },
-    Unregister { broker: u8, id: i64, addr: u8 },
+    Unregister { broker: u8, id: i64, addr: u8, connection: u64 },
     Close { connection: u64 },
     Pass { seconds: u64 },
     Touch { broker: u8, addr: u8, connection: u64 },
@@ -285,8 +320,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(broker, id, addr, connection, version, topics)| Step::Register {
                 broker, id, addr, connection, version, topics
             }),
-        1 => (broker.clone(), id, addr.clone())
-            .prop_map(|(broker, id, addr)| Step::Unregister { broker, id, addr }),
+        1 => (broker.clone(), id, addr.clone(), connection.clone())
+            .prop_map(|(broker, id, addr, connection)| Step::Unregister {
+                broker, id, addr, connection
+            }),
         1 => connection.clone().prop_map(|connection| Step::Close { connection }),
         1 => (0..90_u64).prop_map(|seconds| Step::Pass { seconds }),
         1 => (broker, addr, connection)
@@ -312,8 +349,9 @@ fn take(routes: &mut Routes, step: Step, now: &mut Instant) {
                 routes.put_topics(&broker, &topics);
             }
         }
-        Step::Unregister { broker, id, addr } => {
-            routes.unregister("C", &name(broker), id, &at(addr));
+        Step::Unregister { broker, id, addr, connection } => {
+            let connection = ConnectionId(connection);
+            let _ = routes.unregister("C", &name(broker), id, &at(addr), connection);
         }
         Step::Close { connection } => {
             routes.connection_closed(ConnectionId(connection));
@@ -332,7 +370,7 @@ fn take(routes: &mut Routes, step: Step, now: &mut Instant) {
 fn assert_consistent(routes: &Routes, now: Instant) {
     let members: usize = routes.brokers.values().map(|broker| broker.members.len()).sum();
     assert_eq!(members, routes.member_count);
-    let queues: usize = routes.topics.values().map(BTreeMap::len).sum();
+    let queues: usize = routes.topics.values().map(|it| it.keys().count()).sum();
     assert_eq!(queues, routes.queues_count);
     let of_brokers: usize = routes.brokers.values().map(|broker| broker.topics.len()).sum();
     assert_eq!(of_brokers, queues);

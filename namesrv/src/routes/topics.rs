@@ -95,7 +95,7 @@ impl Routes {
     /// Removes a topic from the table; the broker's own set is the caller's business.
     pub(super) fn remove_queues(&mut self, topic: &str, broker: &str) {
         let Some(by_broker) = self.topics.get_mut(topic) else { return };
-        self.queues_count -= usize::from(by_broker.remove(broker).is_some());
+        self.queues_count -= usize::from(by_broker.remove(broker));
         if by_broker.is_empty() {
             self.topics.remove(topic);
         }
