@@ -15,6 +15,7 @@ use rocketkube_store::{Queue, Store, StoreError, TopicConfig, Volume};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
+use crate::clock::AgeClock;
 use crate::cold::MAX_READS;
 use crate::config::Config;
 use crate::consumers::Consumers;
@@ -46,6 +47,8 @@ pub(crate) struct Broker {
     pub(crate) cold_reads: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
     pub(crate) started_ms: i64,
+    /// By which messages grow old.
+    pub(crate) age_clock: AgeClock,
     /// Where clients reach this broker; part of every message id.
     pub(crate) advertised: SocketAddr,
     /// Counts changes of topics and groups, for those who keep a copy.
@@ -92,6 +95,7 @@ impl Broker {
             changes: Changes::default(),
             metrics,
             started_ms: now_ms(),
+            age_clock: AgeClock::start(now_ms()),
             advertised,
             version: AtomicI64::new(0),
             made,

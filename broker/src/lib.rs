@@ -6,6 +6,7 @@
 mod answer;
 mod attributes;
 mod broker;
+mod clock;
 mod cold;
 mod config;
 mod consumers;

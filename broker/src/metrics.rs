@@ -142,6 +142,11 @@ pub(crate) fn register_broker(broker: &Arc<Broker>, damaged_ranges: usize, regis
     gauge("mq_store_trouble", "1: index files and snapshots cannot be written.", |it| {
         f64::from(u8::from(it.store.trouble().is_some()))
     });
+    gauge(
+        "mq_clock_skew_seconds",
+        "Wall clock minus the clock of retention: how far it was set since the start.",
+        |it| seconds(it.age_clock.skew_ms(it.now_ms())),
+    );
     gauge("mq_parked_pulls", "Pulls that wait for messages or for the disk.", |it| {
         number(it.metrics.parked.get())
     });
@@ -180,6 +185,12 @@ pub(crate) fn register_network(counters: &Arc<Counters>, config: &Config, regist
     };
     let help = "Connections closed, by reason; bad_frame: bytes that are no command.";
     registry.register("mq_connections_closed_total", help, Kind::Counter, collect);
+}
+
+/// Whole ones.
+#[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are doubles")]
+fn seconds(milliseconds: i64) -> f64 {
+    (milliseconds / 1_000) as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are doubles")]

@@ -332,7 +332,8 @@ async fn make_room(broker: &Arc<Broker>) {
 
 /// Deletes old segments, and decides whether messages are taken.
 fn retain(broker: &Broker, volume: &dyn Fn() -> Volume) -> Result<Retained, StoreError> {
-    let done = broker.store.retain(now_ms(), volume);
+    broker.age_clock.compare(now_ms());
+    let done = broker.store.retain(broker.age_clock.now_ms(), volume);
     broker.intake.measured(volume().free, broker.config.segment_size);
     done
 }
