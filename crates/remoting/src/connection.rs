@@ -36,6 +36,8 @@ const ROUNDS: usize = 4;
 /// How long a finished connection waits for the peer to close its side. Closing with unread bytes
 /// resets the connection, and a reset can overtake the last answers.
 const LINGER: Duration = Duration::from_secs(1);
+/// Ticks of silence after which every answer has been taken, so that none can be overtaken.
+const QUIET: u32 = 2;
 
 /// What the connections of one server share.
 #[derive(Debug)]
@@ -404,12 +406,22 @@ impl<S: Service> Connection<S> {
             return Err(if end == End::Finish { CloseReason::Drained } else { CloseReason::Peer });
         }
         if self.stage == Stage::Serving && end == End::Finish && self.peer.is_settled() {
+            if self.is_quiet() {
+                return Err(CloseReason::Drained);
+            }
             self.stage = Stage::Lingering;
             self.peer.deadline.set(self.shared.registry.tick_after(LINGER), CloseReason::Drained);
             // Pending is impossible for a TCP socket, and an error means it is closed already.
             let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
         }
         Ok(())
+    }
+
+    /// Whether nothing was received or sent for a second, or ever.
+    fn is_quiet(&self) -> bool {
+        let now = self.shared.registry.tick_after(self.shared.limits.idle);
+        let last = self.peer.deadline.tick_of(CloseReason::Idle);
+        self.silent || (!self.active && last.is_some_and(|last| last.saturating_add(QUIET) <= now))
     }
 
     /// Gives back memory, moves the deadline, and leaves the waker; `false` if there is more to do.

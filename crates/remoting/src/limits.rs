@@ -22,7 +22,7 @@ pub struct Limits {
     /// What happens to the next one. Default [`AtCapacity::Close`].
     pub at_capacity: AtCapacity,
     /// Most connections accepted per second and listener; more wait in the backlog, so that a storm
-    /// of reconnects leaves time for those who are connected. Default 4,000.
+    /// of reconnects leaves time for those who are connected. Default 10,000.
     pub accepts_per_second: u32,
     /// Longest accepted frame in bytes, its length field included. Default 16 MiB, as in Java.
     pub frame: usize,
@@ -57,7 +57,7 @@ impl Default for Limits {
             connections: 65_536,
             descriptors: u64::MAX,
             at_capacity: AtCapacity::Close,
-            accepts_per_second: 4_000,
+            accepts_per_second: 10_000,
             frame: rocketkube_protocol::frame::MAX_FRAME,
             unfinished: 256 * 1024 * 1024,
             unsent: 4 * 1024 * 1024,

@@ -31,6 +31,13 @@ impl Deadline {
         self.0.store(u64::from(tick) << 8 | u64::from(reason as u8), Ordering::Relaxed);
     }
 
+    /// Its tick, if it is for this reason.
+    pub(crate) fn tick_of(&self, reason: CloseReason) -> Option<u32> {
+        let word = self.0.load(Ordering::Relaxed);
+        let is_it = word.to_le_bytes()[0] == reason as u8;
+        u32::try_from(word >> 8).ok().filter(|_| is_it)
+    }
+
     fn passed(&self, now: u32) -> Option<CloseReason> {
         let word = self.0.load(Ordering::Relaxed);
         let reason = CloseReason::ALL.get(usize::from(word.to_le_bytes()[0])).copied();

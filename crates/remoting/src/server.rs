@@ -24,6 +24,9 @@ const BACKLOG: i32 = 4096;
 /// Out of descriptors or memory: time for open connections to end before trying again.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
+/// A stopping server gives its peers up when none has taken a byte for so long.
+const STALLED: Duration = Duration::from_secs(2);
+
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {addr}")]
@@ -171,12 +174,26 @@ impl<S: Service> Server<S> {
         }
         self.shared.registry.finish_all();
         self.connections.close();
-        if time::timeout(limit, self.connections.wait()).await.is_err() {
+        if time::timeout(limit, self.all_taken()).await != Ok(true) {
             warn!(open = self.connections.len(), "peers did not take their last answers in time");
             self.shared.registry.close_all(CloseReason::Aborted);
             self.connections.wait().await;
         }
         info!("all connections closed");
+    }
+
+    /// Waits until all connections are closed; `false` once those that are left take nothing.
+    async fn all_taken(&self) -> bool {
+        let counters = &self.shared.counters;
+        let progress = || (counters.bytes_out(), counters.open());
+        loop {
+            let before = progress();
+            match time::timeout(STALLED, self.connections.wait()).await {
+                Ok(()) => return true,
+                Err(_) if progress() == before => return false,
+                Err(_) => {}
+            }
+        }
     }
 }
 
@@ -217,10 +234,10 @@ struct Pace {
 }
 
 impl Pace {
-    const WINDOW: Duration = Duration::from_millis(100);
+    const WINDOW: Duration = Duration::from_millis(20);
 
     fn new(per_second: u32) -> Self {
-        let per_window = (per_second / 10).max(1);
+        let per_window = (per_second / 50).max(1);
         Self { per_window, left: per_window, window_end: Instant::now() + Self::WINDOW }
     }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rocketkube_remoting::{AtCapacity, CloseReason, Limits};
 use tokio::io::AsyncWriteExt;
@@ -181,6 +182,33 @@ async fn a_stopping_server_answers_what_is_parked_and_closes() {
     server.task.await.unwrap();
     assert_eq!(server.counters.closed(CloseReason::Drained), 1);
     assert_eq!(server.service.disconnected.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_server_waits_neither_for_quiet_peers_nor_for_those_that_take_nothing() {
+    let server = start();
+    let mut quiet = server.connect().await;
+    quiet.write_all(&frame(&echo(1, b"long ago"))).await.unwrap();
+    read_command(&mut quiet).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let begin = tokio::time::Instant::now();
+    server.shutdown.cancel();
+    server.task.await.unwrap();
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
+    assert_eq!(server.counters.closed(CloseReason::Drained), 1);
+
+    let server = start();
+    let mut stubborn = server.connect().await;
+    let mut many = command(ZEROS, 1);
+    many.ext = vec![("len".into(), (15 << 20).to_string())];
+    stubborn.write_all(&frame(&many)).await.unwrap();
+    let peer = || server.service.peers.lock().first().cloned();
+    until(|| peer().is_some_and(|peer| peer.unsent() > 0)).await;
+    let begin = tokio::time::Instant::now();
+    server.shutdown.cancel();
+    server.task.await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(server.counters.closed(CloseReason::Aborted), 1);
 }
 
 #[tokio::test]
