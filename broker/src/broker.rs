@@ -20,6 +20,7 @@ use crate::cold::MAX_READS;
 use crate::config::Config;
 use crate::consumers::Consumers;
 use crate::handler::client::notify_members;
+use crate::handler::long::MAX_LONG;
 use crate::locks::Locks;
 use crate::metrics::Metrics;
 use crate::permission::Permission;
@@ -45,6 +46,8 @@ pub(crate) struct Broker {
     pub(crate) changes: Changes,
     /// Places for reads that wait for the disk.
     pub(crate) cold_reads: Arc<Semaphore>,
+    /// Places for requests that take long.
+    pub(crate) long_requests: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
     pub(crate) started_ms: i64,
     /// By which messages grow old.
@@ -87,6 +90,7 @@ impl Broker {
             config,
             store: Arc::new(store),
             cold_reads: Arc::new(Semaphore::new(MAX_READS)),
+            long_requests: Arc::new(Semaphore::new(MAX_LONG)),
             consumers: Consumers::new(),
             producers: Producers::new(),
             locks: Locks::default(),

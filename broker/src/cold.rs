@@ -2,7 +2,7 @@
 //!
 //! A pull that meets bytes that are not at hand is parked; a blocking thread reads and verifies them,
 //! and wakes the connection, which looks again. Queries by key go the same way at once, because
-//! nothing tells which pages of an index are at hand. Only so many at a time: readers far behind share
+//! nothing tells which pages of an index are at hand, and so do requests that take long. Only so many at a time: readers far behind share
 //! the disk among themselves and leave the threads that serve the tail alone.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocketkube_remoting::Peer;
 use rocketkube_store::Extent;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::broker::Broker;
@@ -27,8 +28,8 @@ impl ColdRead {
     /// Reads the extents, then wakes the peer. What cannot be read is met again, and told, by the
     /// pull itself.
     pub(crate) fn start(broker: &Broker, extents: Vec<Extent>, peer: Arc<Peer>) -> Arc<Self> {
-        let store = Arc::clone(&broker.store);
-        Self::run(broker, peer, move || {
+        let (store, places) = (Arc::clone(&broker.store), Arc::clone(&broker.cold_reads));
+        Self::run(places, peer, move || {
             let mut bytes = Vec::new();
             for extent in extents {
                 bytes.clear();
@@ -37,13 +38,14 @@ impl ColdRead {
         })
     }
 
-    /// Does work that may wait for the disk, then wakes the peer.
+    /// Does work that may take long, or wait for the disk, once there is a place for it; then wakes the
+    /// peer.
     pub(crate) fn run(
-        broker: &Broker,
+        places: Arc<Semaphore>,
         peer: Arc<Peer>,
         work: impl FnOnce() + Send + 'static,
     ) -> Arc<Self> {
-        let (read, places) = (Arc::new(Self::default()), Arc::clone(&broker.cold_reads));
+        let read = Arc::new(Self::default());
         let cold = Arc::clone(&read);
         tokio::spawn(async move {
             // Closed never: without a place the peer would wait for ever.

@@ -1,18 +1,25 @@
 //! The broker as seen by its connections: each request code goes to its handler.
 
+use std::sync::Arc;
+
 use rocketkube_protocol::Request;
 use rocketkube_protocol::code::{RequestCode, ResponseCode};
 use rocketkube_remoting::{BatchEnd, Output};
 
 use crate::answer::{Answer, Reply};
 use crate::broker::Broker;
-use crate::handler::{client, group, lock, offset, pull, query, runtime, send, topic};
+use crate::handler::{client, group, lock, long, offset, pull, query, runtime, send, topic};
 use crate::refusal::{AdminError, Refusal};
 use crate::session::Session;
 
 /// What [`crate::gate`] passes on.
 impl Broker {
-    pub(crate) fn request(&self, session: &mut Session, request: &Request<'_>, out: &mut Output) {
+    pub(crate) fn request(
+        self: &Arc<Self>,
+        session: &mut Session,
+        request: &Request<'_>,
+        out: &mut Output,
+    ) {
         self.metrics.request();
         let answer = Answer::to(request);
         match request.code {
@@ -26,6 +33,9 @@ impl Broker {
             }
             RequestCode::QUERY_MESSAGE | RequestCode::VIEW_MESSAGE_BY_ID => {
                 settle(query::start(self, session, request), answer, out);
+            }
+            _ if long::is_long(request) => {
+                settle(long::start(self, session, request, ask, out), answer, out);
             }
             _ => match administer(self, session, request) {
                 Some(Ok(reply)) => session.reply(self, answer, &reply, out),
@@ -46,7 +56,7 @@ impl Broker {
     pub(crate) fn woken(&self, session: &mut Session, out: &mut Output) {
         send::complete_submitted(self, session, out);
         session.release(self.store.confirmed(), out);
-        query::finish(session, out);
+        query::finish(self, session, out);
         pull::resume(self, session, out);
     }
 
@@ -81,16 +91,27 @@ fn administer(
     session: &mut Session,
     request: &Request<'_>,
 ) -> Option<Result<Reply, AdminError>> {
+    match request.code {
+        RequestCode::HEART_BEAT => Some(client::heartbeat(broker, session, request)),
+        RequestCode::UNREGISTER_CLIENT => Some(client::unregister(broker, session, request)),
+        _ => ask(broker, session.peer.id(), request),
+    }
+}
+
+/// What needs no session; the number of the connection says who asks.
+fn ask(
+    broker: &Broker,
+    connection: u64,
+    request: &Request<'_>,
+) -> Option<Result<Reply, AdminError>> {
     Some(match request.code {
-        RequestCode::HEART_BEAT => client::heartbeat(broker, session, request),
-        RequestCode::UNREGISTER_CLIENT => client::unregister(broker, session, request),
         RequestCode::CHECK_CLIENT_CONFIG => client::check_config(request),
         RequestCode::GET_CONSUMER_LIST_BY_GROUP => client::members(broker, request),
         RequestCode::GET_CONSUMER_CONNECTION_LIST => client::consumer_connections(broker, request),
         RequestCode::GET_PRODUCER_CONNECTION_LIST => client::producer_connections(broker, request),
         RequestCode::GET_ALL_PRODUCER_INFO => Ok(client::all_producers(broker)),
-        RequestCode::LOCK_BATCH_MQ => lock::lock(broker, session, request),
-        RequestCode::UNLOCK_BATCH_MQ => lock::unlock(broker, session, request),
+        RequestCode::LOCK_BATCH_MQ => lock::lock(broker, connection, request),
+        RequestCode::UNLOCK_BATCH_MQ => lock::unlock(broker, connection, request),
         RequestCode::QUERY_CONSUMER_OFFSET => offset::query(broker, request),
         RequestCode::UPDATE_CONSUMER_OFFSET => offset::update(broker, request),
         RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => offset::search(broker, request),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
-use rocketkube_protocol::names::NameError;
+use rocketkube_protocol::names::{self, NameError};
 use rocketkube_protocol::{BodyError, HeaderError, Request, RequestCode, Response, ResponseCode};
 use rocketkube_remoting::{BatchEnd, Output, Peer, Service};
 use tracing::{debug, info};
@@ -151,7 +151,7 @@ impl Handler {
             RequestCode::QUERY_DATA_VERSION => self.query_data_version(session, request),
             RequestCode::BROKER_HEARTBEAT => self.broker_heartbeat(session, request),
             RequestCode::UNREGISTER_BROKER => self.unregister_broker(session, request),
-            RequestCode::GET_BROKER_CLUSTER_INFO => Ok(self.cluster_info()),
+            RequestCode::GET_BROKER_CLUSTER_INFO => self.whole(|| Ok(self.cluster_info())),
             RequestCode::GET_BROKER_MEMBER_GROUP => self.member_group(request),
             RequestCode::WIPE_WRITE_PERM_OF_BROKER => self.wipe_write(request),
             RequestCode::ADD_WRITE_PERM_OF_BROKER => self.add_write(request),
@@ -160,7 +160,9 @@ impl Handler {
             | RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_NS
             | RequestCode::GET_UNIT_TOPIC_LIST
             | RequestCode::GET_HAS_UNIT_SUB_TOPIC_LIST
-            | RequestCode::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => self.topic_list(request),
+            | RequestCode::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => {
+                self.whole(|| self.topic_list(request))
+            }
             RequestCode::DELETE_TOPIC_IN_NAMESRV => self.delete_topic(request),
             RequestCode::REGISTER_TOPIC_IN_NAMESRV => self.register_topic(request),
             RequestCode::PUT_KV_CONFIG => self.put_value(session, request),
@@ -171,6 +173,12 @@ impl Handler {
             RequestCode::GET_NAMESRV_CONFIG => Ok(self.show_settings()),
             code => Err(Refusal::UnknownCode { code }),
         }
+    }
+
+    /// Answers with a whole table, which may be long.
+    fn whole(&self, answer: impl FnOnce() -> Handled) -> Handled {
+        let counts = self.routes.read().counts();
+        brokers::in_place((counts.topics + counts.members) * names::MAX_TOPIC, answer)
     }
 
     /// Drops members that were silent for too long.

@@ -110,11 +110,10 @@ pub(crate) fn check_client_id(client_id: &str) -> Result<(), AdminError> {
 /// all may be one that reconnected and has not sent its heartbeat yet.
 pub(crate) fn is_foreign_consumer(
     broker: &Broker,
-    session: &Session,
+    connection: u64,
     group: &str,
     client_id: &str,
 ) -> bool {
-    let connection = session.peer.id();
     let foreign = |group: &Group<_>| is_only_elsewhere(&group.members, client_id, connection);
     broker.consumers.with_group(group, foreign).unwrap_or(false)
 }
@@ -132,7 +131,7 @@ pub(crate) fn unregister(
     let consumers = header.consumer_group.as_deref().filter(|group| !group.is_empty());
     let foreign = producers
         .is_some_and(|group| broker.producers.is_only_elsewhere(group, client_id, connection))
-        || consumers.is_some_and(|group| is_foreign_consumer(broker, session, group, client_id));
+        || consumers.is_some_and(|group| is_foreign_consumer(broker, connection, group, client_id));
     if foreign {
         return Err(AdminError::foreign_client(client_id));
     }

@@ -10,7 +10,6 @@ use crate::answer::Reply;
 use crate::broker::Broker;
 use crate::locks::LockedQueue;
 use crate::refusal::AdminError;
-use crate::session::Session;
 
 /// Most queues of one request; no topic has as many on one broker.
 const MAX_QUEUES: usize = 65_536;
@@ -19,10 +18,11 @@ const MAX_QUEUES: usize = 65_536;
 /// somebody else has: nobody keeps us remembering queues that do not exist.
 pub(crate) fn lock(
     broker: &Broker,
-    session: &Session,
+    connection: u64,
     request: &Request<'_>,
 ) -> Result<Reply, AdminError> {
-    let LockBatch { client_id, consumer_group, mut mq_set, .. } = parse(broker, session, request)?;
+    let LockBatch { client_id, consumer_group, mut mq_set, .. } =
+        parse(broker, connection, request)?;
     if !broker.has_group(&consumer_group) {
         return Err(AdminError::NoSuchGroup { group: consumer_group });
     }
@@ -36,21 +36,17 @@ pub(crate) fn lock(
 
 pub(crate) fn unlock(
     broker: &Broker,
-    session: &Session,
+    connection: u64,
     request: &Request<'_>,
 ) -> Result<Reply, AdminError> {
-    let body = parse(broker, session, request)?;
+    let body = parse(broker, connection, request)?;
     let queues: Vec<_> = body.mq_set.iter().map(locked_queue).collect();
     broker.locks.unlock(&body.consumer_group, &body.client_id, &queues);
     Ok(Reply::done())
 }
 
 /// Who is a member of the group through another connection only is not who asks here.
-fn parse(
-    broker: &Broker,
-    session: &Session,
-    request: &Request<'_>,
-) -> Result<LockBatch, AdminError> {
+fn parse(broker: &Broker, connection: u64, request: &Request<'_>) -> Result<LockBatch, AdminError> {
     let body: LockBatch = decode(request.body, "list of queues to lock")?;
     check_client_id(&body.client_id)?;
     if body.mq_set.len() > MAX_QUEUES {
@@ -58,7 +54,7 @@ fn parse(
         let expected = "at most 65536 queues";
         return Err(AdminError::Parameter { field: "mqSet", value, expected });
     }
-    if is_foreign_consumer(broker, session, &body.consumer_group, &body.client_id) {
+    if is_foreign_consumer(broker, connection, &body.consumer_group, &body.client_id) {
         return Err(AdminError::foreign_client(&body.client_id));
     }
     Ok(body)

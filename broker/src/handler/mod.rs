@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod group;
 pub(crate) mod lock;
+pub(crate) mod long;
 pub(crate) mod offset;
 mod page;
 pub(crate) mod pull;

@@ -8,6 +8,7 @@ use rocketkube_protocol::code::RequestCode;
 use rocketkube_protocol::header::{QueryMessage, ViewMessage};
 use rocketkube_remoting::{Deferral, Output};
 use rocketkube_store::{KeyQuery, PhysicalOffset, Store};
+use tokio::sync::Semaphore;
 
 use super::pull::UNSENT_MAX;
 use crate::answer::{Answer, Reply};
@@ -28,6 +29,8 @@ pub(crate) struct PendingQuery {
     answer: Answer,
     read: Arc<ColdRead>,
     result: Arc<OnceLock<Result<Reply, AdminError>>>,
+    /// Bytes that were counted against the client.
+    owed: usize,
     /// The answer is owed, should the client end its side meanwhile.
     _promise: Deferral,
 }
@@ -46,29 +49,25 @@ pub(crate) fn start(
     request: &Request<'_>,
 ) -> Result<(), AdminError> {
     let query = parse(request)?;
-    let peer = Arc::clone(&session.peer);
-    let queries = session.queries();
-    if queries.len() >= MAX_QUERIES {
+    if session.queries().len() >= MAX_QUERIES {
         return Err(AdminError::TooManyQueries { max: MAX_QUERIES });
     }
-    let result = Arc::new(OnceLock::new());
-    let (found, store, now_ms) = (Arc::clone(&result), Arc::clone(&broker.store), broker.now_ms());
-    let (answer, promise) = (Answer::to(request), peer.defer());
-    let read = ColdRead::run(broker, peer, move || {
-        let _ = found.set(query.run(&store, now_ms));
-    });
-    queries.push(PendingQuery { answer, read, result, _promise: promise });
+    let (store, now_ms) = (Arc::clone(&broker.store), broker.now_ms());
+    let find = move || Some(query.run(&store, now_ms));
+    let pending = PendingQuery::start(session, request, Arc::clone(&broker.cold_reads), find);
+    session.queries().push(pending);
     Ok(())
 }
 
 /// Answers the queries that are through, as long as the client takes the answers; then
 /// [`super::pull::resume`] sees to it that the rest follows.
-pub(crate) fn finish(session: &mut Session, out: &mut Output) {
+pub(crate) fn finish(broker: &Broker, session: &mut Session, out: &mut Output) {
     while out.unsent() < u64::from(UNSENT_MAX)
         && let Some(query) = session.next_found()
     {
+        out.settle(query.owed);
         match query.result.get() {
-            Some(Ok(reply)) => reply.write(query.answer, out.buffer()),
+            Some(Ok(reply)) => session.reply(broker, query.answer, reply, out),
             Some(Err(refusal)) => query.answer.refuse(out.buffer(), refusal),
             None => {} // It panicked; see `ColdRead::run`.
         }
@@ -76,6 +75,30 @@ pub(crate) fn finish(session: &mut Session, out: &mut Output) {
 }
 
 impl PendingQuery {
+    /// Has the answer found once there is a place for it.
+    pub(crate) fn start(
+        session: &Session,
+        request: &Request<'_>,
+        places: Arc<Semaphore>,
+        find: impl FnOnce() -> Option<Result<Reply, AdminError>> + Send + 'static,
+    ) -> Self {
+        let result = Arc::new(OnceLock::new());
+        let (peer, found) = (Arc::clone(&session.peer), Arc::clone(&result));
+        let promise = peer.defer();
+        let read = ColdRead::run(places, peer, move || {
+            if let Some(answer) = find() {
+                let _ = found.set(answer);
+            }
+        });
+        Self { answer: Answer::to(request), read, result, owed: 0, _promise: promise }
+    }
+
+    /// Counts bytes against the client until the answer is there.
+    pub(crate) fn owing(self, bytes: usize, out: &mut Output) -> Self {
+        out.owe(bytes);
+        Self { owed: bytes, ..self }
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         self.read.is_done()
     }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::broker::MAX_MADE;
+use crate::handler::long::MAX_LONG;
 use crate::handler::pull::MAX_PARKED;
 
 /// The longest anything may take that does not wait for a pull's deadline.
@@ -255,6 +256,29 @@ async fn queries_wait_for_the_disk_elsewhere_and_only_so_many() {
     for query in none {
         let answer = tokio::time::timeout(SOON, query).await.unwrap().unwrap();
         assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
+    }
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_requests_are_answered_elsewhere_and_delay_their_own_connection_only() {
+    let f = fixture().await;
+    let places = u32::try_from(MAX_LONG).unwrap();
+    let busy = f.running.broker.long_requests.acquire_many(places).await.unwrap();
+    let stats = command(RequestCode::GET_TOPIC_STATS_INFO, &[("topic", "t")]);
+    let stats = f.client.submit(stats).unwrap();
+    let behind = f.client.submit(send()).unwrap();
+    let other = Connection::connect(&f.running.advertised.to_string(), SOON).await.unwrap();
+    for _ in 0..100 {
+        assert_eq!(other.call(send(), SOON).await.unwrap().response_code(), ResponseCode::SUCCESS);
+    }
+    let ext = [("topic", "t"), ("queueId", "0")];
+    let max = other.call(command(RequestCode::GET_MAX_OFFSET, &ext), SOON).await.unwrap();
+    assert_eq!(max.ext, [("offset".into(), "100".to_owned())], "what came behind has to wait");
+    drop(busy);
+    for call in [stats, behind] {
+        let answer = tokio::time::timeout(SOON, call).await.unwrap().unwrap();
+        assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
     }
     f.end().await;
 }

@@ -193,8 +193,8 @@ fn is_long(body: usize) -> bool {
 }
 
 /// Runs work on this thread, after giving the runtime another one for its other tasks if the work
-/// is long.
-fn in_place<T>(body: usize, work: impl FnOnce() -> T) -> T {
+/// is long, as the bytes it is about say.
+pub(super) fn in_place<T>(body: usize, work: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
     if is_long(body) && matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
