@@ -137,6 +137,8 @@ pub(crate) enum AdminError {
          automatically; have an administrator create it"
     )]
     TooManyGroups { group: String, max: usize },
+    #[error("one heartbeat makes {max} groups at most, the next one makes the others")]
+    TooManyNewGroups { max: usize },
     #[error("the consumer group[{group}] not online")]
     NotOnline { group: String },
     #[error("no consumer for this group, {group}")]
@@ -241,7 +243,9 @@ impl Refusal for AdminError {
             | Self::FilterType(_) => ResponseCode::SYSTEM_ERROR,
             Self::NoOffset | Self::NoMessageFound => ResponseCode::QUERY_NOT_FOUND,
             Self::Subscription { .. } => ResponseCode::SUBSCRIPTION_PARSE_FAILED,
-            Self::TooManyQueries { .. } => ResponseCode::SYSTEM_BUSY,
+            Self::TooManyQueries { .. } | Self::TooManyNewGroups { .. } => {
+                ResponseCode::SYSTEM_BUSY
+            }
             Self::SettingRefused { .. } | Self::ForeignClient { .. } | Self::SystemGroup { .. } => {
                 ResponseCode::NO_PERMISSION
             }

@@ -22,6 +22,8 @@ use crate::session::{Memberships, Session};
 
 /// Most groups of one connection: a process with more of them is not one.
 const MAX_GROUPS: usize = 10_000;
+/// Most groups that one heartbeat makes: it takes milliseconds. The next one makes more.
+pub(crate) const MAX_NEW_GROUPS: usize = 256;
 /// Most bytes of subscriptions of one connection: some 1,600 for each of so many groups.
 const MAX_SUBSCRIBED: usize = 16 << 20;
 /// Longest client id, in bytes. Clients build it of an address, a process id and a name.
@@ -49,9 +51,15 @@ pub(crate) fn heartbeat(
         joined.produce(&producer.group_name);
         broker.producers.heartbeat(&producer.group_name, member());
     }
-    let (mut after, mut refused) = (0, None);
+    let (mut after, mut refused, mut new) = (0, None, 0);
     for consumer in body.consumer_data_set {
         let group = consumer.group_name.clone();
+        let is_new = broker.config.auto_create_groups && !broker.has_group(&group);
+        new += usize::from(is_new);
+        if is_new && new > MAX_NEW_GROUPS {
+            refused = Some(AdminError::TooManyNewGroups { max: MAX_NEW_GROUPS });
+            continue;
+        }
         match broker.ensure_group(&group) {
             Ok(Some(position)) => after = after.max(position),
             // It gets no queues, and pulls are refused with the reason.

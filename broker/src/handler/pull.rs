@@ -7,7 +7,9 @@ use rocketkube_protocol::code::ResponseCode;
 use rocketkube_protocol::header::{PullMessage, pull_flag};
 use rocketkube_protocol::{ExtWriter, Request};
 use rocketkube_remoting::{Deferral, Output, Peer};
-use rocketkube_store::{Extent, FileRange, Limits, Queue, QueueOffset, Read, ReadError, Status};
+use rocketkube_store::{
+    Extent, FileRange, Limits, Queue, QueueOffset, Read, ReadError, Status, Topic,
+};
 use tracing::warn;
 
 use crate::answer::Answer;
@@ -107,16 +109,7 @@ fn check(broker: &Broker, header: &PullMessage<'_>, answer: Answer) -> Result<Pu
     }
     let topic = broker.store.topic(&header.topic);
     let topic = topic.ok_or_else(|| PullError::NoSuchTopic { topic: header.topic.to_string() })?;
-    if topic.config().perm & PERM_READ == 0 {
-        return Err(PullError::NotReadable { topic: header.topic.to_string() });
-    }
-    let read = topic.config().read_queues;
-    let id = u32::try_from(header.queue_id).ok().filter(|id| *id < read);
-    let queue = id.and_then(|id| topic.queue(id)).ok_or_else(|| PullError::IllegalQueue {
-        queue_id: header.queue_id,
-        topic: header.topic.to_string(),
-        read,
-    })?;
+    let queue = check_queue(broker, &topic, header.queue_id)?;
     // The stock Go pull consumer asks for 0 and expects one, which Apache's broker gives it.
     let max_messages = usize::try_from(header.max_messages)
         .map_err(|_| PullError::IllegalCount(header.max_messages))?
@@ -180,7 +173,9 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
         }
         let answer = parked.pull.answer;
         let may_wait = parked.deadline_ms > now_ms;
-        if let Err(refusal) = serve_or_park(broker, session, parked, may_wait, out) {
+        let served = recheck(broker, &parked.pull)
+            .and_then(|()| serve_or_park(broker, session, parked, may_wait, out));
+        if let Err(refusal) = served {
             answer.refuse(out.buffer(), &refusal);
         }
     }
@@ -192,6 +187,34 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
     if let Some(next) = waiting.map(|parked| parked.deadline_ms).min() {
         broker.parked.wake_at(session.peer.id(), next, Arc::clone(&session.peer));
     }
+}
+
+/// What can have changed while a pull was parked. A topic that is gone has closed its queues.
+fn recheck(broker: &Broker, pull: &Pull) -> Result<(), PullError> {
+    let name = pull.queue.topic();
+    match broker.store.topic(name) {
+        Some(topic) => check_queue(broker, &topic, pull.queue.id().cast_signed()).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// The queue, if it may be read.
+fn check_queue<'t>(
+    broker: &Broker,
+    topic: &'t Topic,
+    queue_id: i32,
+) -> Result<&'t Arc<Queue>, PullError> {
+    if !broker.permission.may_read() {
+        return Err(PullError::BrokerNotReadable { broker: broker.config.name.clone() });
+    }
+    let name = || topic.name().to_owned();
+    if topic.config().perm & PERM_READ == 0 {
+        return Err(PullError::NotReadable { topic: name() });
+    }
+    let read = topic.config().read_queues;
+    let id = u32::try_from(queue_id).ok().filter(|id| *id < read);
+    let queue = id.and_then(|id| topic.queue(id));
+    queue.ok_or_else(|| PullError::IllegalQueue { queue_id, topic: name(), read })
 }
 
 impl Pull {

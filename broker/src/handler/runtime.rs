@@ -133,9 +133,13 @@ pub(crate) fn config(broker: &Broker) -> Reply {
 /// all by whoever reaches the port: names of files, addresses and permissions never will be.
 pub(crate) fn update_config(request: &Request<'_>) -> Result<Reply, AdminError> {
     let text = String::from_utf8_lossy(request.body);
-    let mut keys = text.lines().filter_map(|line| line.split_once('=').map(|(key, _)| key.trim()));
-    match keys.next() {
+    let mut lines = text.lines().map(str::trim);
+    // What is no setting either changes nothing, and must not look as if it did.
+    match lines.find(|line| !(line.is_empty() || line.starts_with(['#', '!']))) {
         None => Ok(Reply::done()),
-        Some(key) => Err(AdminError::SettingRefused { key: key.chars().take(64).collect() }),
+        Some(line) => {
+            let key = line.split('=').next().unwrap_or(line).trim_end();
+            Err(AdminError::SettingRefused { key: key.chars().take(64).collect() })
+        }
     }
 }

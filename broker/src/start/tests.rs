@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::broker::MAX_MADE;
+use crate::handler::client::MAX_NEW_GROUPS;
 use crate::handler::long::MAX_LONG;
 use crate::handler::pull::MAX_PARKED;
 
@@ -280,6 +281,71 @@ async fn long_requests_are_answered_elsewhere_and_delay_their_own_connection_onl
         let answer = tokio::time::timeout(SOON, call).await.unwrap().unwrap();
         assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
     }
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_makes_only_so_many_groups_and_the_next_one_goes_on() {
+    let f = fixture().await;
+    let group = |number| format!(r#"{{"groupName":"g{number}"}}"#);
+    let groups: Vec<String> = (0..=MAX_NEW_GROUPS).map(group).collect();
+    let body = format!(r#"{{"clientID":"c","consumerDataSet":[{}]}}"#, groups.join(","));
+    let beat = command(RequestCode::HEART_BEAT, &[]).body(body);
+    let refused = f.call(beat.clone()).await;
+    assert_eq!(refused.response_code(), ResponseCode::SYSTEM_BUSY);
+    let remark = refused.remark.unwrap();
+    assert_eq!(remark, "one heartbeat makes 256 groups at most, the next one makes the others");
+    assert_eq!(f.running.broker.store.groups().len(), MAX_NEW_GROUPS);
+    assert_eq!(f.call(beat).await.response_code(), ResponseCode::SUCCESS);
+    assert_eq!(f.running.broker.store.groups().len(), MAX_NEW_GROUPS + 1);
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_pull_is_answered_as_a_new_one_would_be() {
+    let f = fixture().await;
+    let parked = f.client.submit(pull("0")).unwrap();
+    f.settle().await;
+    let write_only = TopicConfig { perm: 2, ..TopicConfig::with_queues(1) };
+    f.running.broker.put_topic("t", &write_only).unwrap();
+    assert_eq!(f.call(send()).await.response_code(), ResponseCode::SUCCESS);
+    let answer = tokio::time::timeout(SOON, parked).await.unwrap().unwrap();
+    assert_eq!(answer.response_code(), ResponseCode::NO_PERMISSION, "{answer:?}");
+    f.end().await;
+}
+
+/// The client connects as soon as anybody listens, again and again, so that one would be lost if the
+/// broker listened there before it knew that the other port is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_the_main_port_survives_that_the_vip_port_is_taken() {
+    use std::io::Read as _;
+    let f = fixture().await;
+    let (taken, listen) = loop {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = taken.local_addr().unwrap().port() + VIP_DISTANCE;
+        let listen = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(listen).is_ok() {
+            break (taken, listen);
+        }
+    };
+    let config = Config { vip: true, ..f.running.broker.config.clone() };
+    for _ in 0..50 {
+        let client = std::thread::spawn(move || {
+            loop {
+                if let Ok(stream) = std::net::TcpStream::connect(listen) {
+                    return stream;
+                }
+            }
+        });
+        let (gate, end) = (Arc::new(Gate::default()), CancellationToken::new());
+        let server = bind(&config, &gate, listen, u64::MAX, end).unwrap();
+        assert_eq!(server.local_addrs().unwrap(), [listen]);
+        let mut stream = client.join().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "the connection was lost");
+    }
+    drop(taken);
     f.end().await;
 }
 
