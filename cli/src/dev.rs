@@ -67,7 +67,9 @@ async fn serve(args: &DevArgs, addresses: Addresses, stop: CancellationToken) ->
     let name_server = NameServer::start(name_server(args, addresses), &registry, end.clone()).await;
     let name_server = name_server.map_err(|error| {
         let dir = matches!(error, StartError::Disk(_)).then_some(&*args.data_dir);
-        anyhow::Error::from(error).context(failure(dir, "name server"))
+        let error = anyhow::Error::from(error);
+        let failure = failure(dir, &error, "name server");
+        error.context(failure)
     })?;
     // Before the log is read, which may take long: the probes tell so.
     let (live, metrics) = (Arc::clone(&health), Arc::clone(&registry));
@@ -78,7 +80,9 @@ async fn serve(args: &DevArgs, addresses: Addresses, stop: CancellationToken) ->
     let broker = rocketkube_broker::start(config, ready, metrics, stop.clone()).await;
     let broker = broker.map_err(|error| {
         let dir = matches!(error, BrokerError::Open { .. }).then_some(&*args.data_dir);
-        anyhow::Error::from(error).context(failure(dir, "broker"))
+        let error = anyhow::Error::from(error);
+        let failure = failure(dir, &error, "broker");
+        error.context(failure)
     })?;
     await_registration(&name_server, &stop).await;
     write!(io::stdout(), "{}", Welcome { addresses, data_dir: &args.data_dir })?;
@@ -89,14 +93,16 @@ async fn serve(args: &DevArgs, addresses: Addresses, stop: CancellationToken) ->
     Ok(stopped?)
 }
 
-/// What went wrong, in terms of the flags: a directory that cannot be used, or a part.
-fn failure(directory: Option<&Path>, part: &str) -> String {
-    match directory {
-        Some(dir) => {
-            format!("cannot keep messages in {}, choose another --data-dir", dir.display())
-        }
-        None => format!("cannot start the {part}"),
-    }
+/// What went wrong, in terms of the flags: a directory that cannot be used, or a part. Only where
+/// nothing can be in the directory yet is another one of any help.
+fn failure(directory: Option<&Path>, error: &anyhow::Error, part: &str) -> String {
+    use io::ErrorKind::{AlreadyExists, NotADirectory};
+    let Some(dir) = directory else { return format!("cannot start the {part}") };
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    let dir_is_wrong = cause.is_some_and(|it| matches!(it.kind(), AlreadyExists | NotADirectory))
+        || !dir.join("broker").exists();
+    let advice = if dir_is_wrong { ", choose another --data-dir" } else { "" };
+    format!("cannot keep messages in {}{advice}", dir.display())
 }
 
 /// Returns once clients find the broker, so that the first command works. A broker that takes long is

@@ -86,6 +86,25 @@ impl Directory {
         Ok(())
     }
 
+    /// Writes a small file durably over what is there, in two copies: at every moment one of them is
+    /// whole. Each has `size` bytes from the first time on, so that nothing has to be allocated later.
+    pub(crate) fn write_twice_in_place(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        size: usize,
+    ) -> Result<(), LogError> {
+        for copy in copies(name) {
+            let path = self.path.join(copy);
+            let is_new =
+                write_in_place(&path, bytes, size).map_err(LogError::io("write", &path))?;
+            if is_new {
+                self.sync(&self.path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The first copy that `parse` accepts. `Ok(None)`: there is no copy at all.
     pub(crate) fn read_either<T>(
         &self,
@@ -124,6 +143,19 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// True if the file was shorter before, or not there.
+fn write_in_place(path: &Path, bytes: &[u8], size: usize) -> io::Result<bool> {
+    let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let is_new = file.metadata()?.len() < size as u64;
+    file.write_all(bytes)?;
+    if is_new {
+        // Written, not only allocated: the first write to an allocated block may need another one.
+        file.write_all(&vec![0; size.saturating_sub(bytes.len())])?;
+    }
+    file.sync_all()?;
+    Ok(is_new)
 }
 
 #[cfg(test)]

@@ -8,6 +8,11 @@ use crate::{directory::Directory, error::LogError, frame::Seal};
 const NAME: &str = "epochs";
 const MAGIC: [u8; 4] = *b"RKEP";
 const ENTRY: usize = 16;
+/// Bytes of the file, whatever is in it, so that noting an epoch needs no space on a full volume.
+const SIZE: usize = 64 << 10;
+/// Magic, number of entries, checksum.
+const FRAME: usize = 12;
+const MAX_ENTRIES: usize = (SIZE - FRAME) / ENTRY;
 
 /// (epoch, physical offset of its first frame), both ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,15 +29,19 @@ impl Epochs {
     }
 
     pub(crate) fn save(&self, directory: &Directory, seal: Seal) -> Result<(), LogError> {
-        directory.write_twice(NAME, &self.encode(seal))
+        directory.write_twice_in_place(NAME, &self.encode(seal), SIZE)
     }
 
     /// Whether a frame of `epoch` at `offset` can be part of the log. Epochs above the newest
-    /// listed are believed, because they show that the list is the older one.
+    /// listed are believed, because they show that the list is the older one, and those in front of
+    /// the first, because they may have been let go of.
     pub(crate) fn accept(&self, epoch: u64, offset: u64) -> bool {
         let after = self.0.partition_point(|&(_, start)| start <= offset);
-        let at = after.checked_sub(1).map(|i| self.0[i].0);
-        at == Some(epoch) || epoch > self.newest()
+        let fits = match after.checked_sub(1) {
+            Some(at) => self.0[at].0 == epoch,
+            None => self.0.first().is_some_and(|&(first, _)| epoch < first),
+        };
+        fits || epoch > self.newest()
     }
 
     /// 0 before the first.
@@ -48,6 +57,8 @@ impl Epochs {
             self.0.pop();
         }
         self.0.push((epoch, start));
+        let most = self.0.len().saturating_sub(MAX_ENTRIES);
+        self.0.drain(..most);
     }
 
     /// Forgets epochs that lie wholly below `start`.
@@ -70,19 +81,20 @@ impl Epochs {
         bytes
     }
 
+    /// What is behind the checksum is left of longer lists.
     fn decode(bytes: &[u8], seal: Seal) -> Option<Self> {
-        let (content, crc) = bytes.split_last_chunk::<4>()?;
-        if seal.checksum([content]) != u32::from_be_bytes(*crc) {
+        let (head, rest) = bytes.split_first_chunk::<8>()?;
+        let (magic, count) = head.split_first_chunk::<4>()?;
+        let count = u32::from_be_bytes(*count.first_chunk()?);
+        let length = usize::try_from(count).ok()?.checked_mul(ENTRY)?;
+        let (entries, crc) = rest.split_at_checked(length)?;
+        let crc = u32::from_be_bytes(*crc.first_chunk()?);
+        if *magic != MAGIC || crc != seal.checksum([&head[..], entries]) {
             return None;
         }
-        let (magic, rest) = content.split_first_chunk::<4>()?;
-        let (count, entries) = rest.split_first_chunk::<4>()?;
-        let (entries, odd) = entries.as_chunks::<ENTRY>();
-        let whole = odd.is_empty() && entries.len() == u32::from_be_bytes(*count) as usize;
         let number = |b: &[u8]| b.first_chunk().map(|b| u64::from_be_bytes(*b));
-        let list: Option<_> =
-            entries.iter().map(|e| Some((number(e)?, number(&e[8..])?))).collect();
-        list.filter(|_| whole && *magic == MAGIC).map(Self)
+        let entries = entries.as_chunks::<ENTRY>().0.iter();
+        entries.map(|e| Some((number(e)?, number(&e[8..])?))).collect::<Option<_>>().map(Self)
     }
 }
 
@@ -108,6 +120,8 @@ mod tests {
             (2, 4096, false),
             (3, 8192, true),
             (0, 4096, false),
+            (1, 4095, false),
+            (0, 4095, true),
         ] {
             assert_eq!(epochs.accept(epoch, offset), accepted, "epoch {epoch} at {offset}");
         }
@@ -129,6 +143,35 @@ mod tests {
         assert_eq!(epochs, Epochs(vec![(2, 100), (3, 200)]));
         epochs.trim(200);
         assert_eq!(epochs, Epochs(vec![(3, 200)]));
+    }
+
+    #[test]
+    fn a_list_that_is_full_lets_go_of_its_oldest_epochs_and_still_believes_their_frames() {
+        let mut epochs = Epochs::default();
+        (1..6_000).for_each(|epoch| epochs.begin(epoch, 64 * epoch));
+        assert_eq!(epochs.encode(seal()).len(), FRAME + MAX_ENTRIES * ENTRY);
+        assert!(epochs.accept(7, 64 * 7) && epochs.accept(5_000, 64 * 5_000));
+        assert!(!epochs.accept(5_000, 64 * 7) && !epochs.accept(7, 64 * 5_000));
+    }
+
+    #[test]
+    fn noting_an_epoch_takes_no_space_but_the_first_time() {
+        use std::os::unix::fs::MetadataExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::lock(dir.path(), crate::fault::Faults::none()).unwrap();
+        let mut epochs = Epochs::default();
+        let file = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap();
+        let space =
+            || ["epochs", "epochs.copy"].map(|name| (file(name).ino(), file(name).blocks()));
+        (1..100).for_each(|epoch| epochs.begin(epoch, 64 * epoch));
+        epochs.save(&directory, seal()).unwrap();
+        let before = space();
+        assert!(before.iter().all(|(_, blocks)| *blocks * 512 >= SIZE as u64));
+        epochs.trim(64 * 98);
+        (100..4_000).for_each(|epoch| epochs.begin(epoch, 64 * epoch));
+        epochs.save(&directory, seal()).unwrap();
+        assert_eq!((space(), Epochs::load(&directory, seal()).unwrap()), (before, epochs));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{io, ops::Range, path::PathBuf};
 /// Opening, flushing, trimming or closing the log failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}{}", path.display(), hint(source))]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     /// Two processes writing one directory would destroy it.
     #[error("{} is locked by another process", path.display())]
@@ -37,6 +37,17 @@ pub enum LogError {
     Failed,
     #[error("log is closed")]
     Closed,
+}
+
+/// What helps, where the kind of an error says it.
+pub fn hint(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => ", for which its volume has no space left; free some",
+        ReadOnlyFilesystem => " on a volume that is mounted read-only; mount it writable",
+        PermissionDenied => "; let the user of this process read and write it",
+        _ => "",
+    }
 }
 
 impl LogError {

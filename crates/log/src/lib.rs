@@ -44,7 +44,7 @@ mod verify;
 pub use append::{Appended, Ticket};
 pub use damage::Damage;
 pub use directory::Directory;
-pub use error::{AppendError, LogError, ReadError};
+pub use error::{AppendError, LogError, ReadError, hint};
 pub use fault::{Fault, Faults};
 pub use frame::{FRAME_ALIGN, FRAME_HEADER};
 pub use log::Log;

@@ -1,8 +1,11 @@
 //! Why the store refused, or failed, an operation.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use rocketkube_log::{AppendError, LogError};
+use rocketkube_log::{AppendError, LogError, hint};
 
 use crate::state::StateError;
 
@@ -60,7 +63,7 @@ pub enum OpenError {
 /// A derived file (index or snapshot) could not be written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}{}", path.display(), hint(source))]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     /// An index is made again from the log, soon or at the next opening; try again.
     #[error("{} is damaged in its {part}", path.display())]
@@ -74,6 +77,15 @@ pub enum FileError {
 }
 
 impl FileError {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Foreign { path }
+            | Self::Outdated { path } => path,
+        }
+    }
+
     /// For `map_err`: what was done to which path.
     pub(crate) fn io(
         action: &'static str,
