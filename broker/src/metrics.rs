@@ -153,6 +153,10 @@ pub(crate) fn register_broker(broker: &Arc<Broker>, damaged_ranges: usize, regis
     gauge("mq_deferred_answers", "Runs of answers that wait for a flush.", |it| {
         number(it.confirmations.len())
     });
+    let (counted, own) = (Arc::clone(broker), labels(&broker.config));
+    let collect = move || vec![Sample::new(number(counted.store.damaged_indexes()), own.clone())];
+    let help = "Index files that were found unusable and are made again.";
+    registry.register("mq_store_damaged_indexes_total", help, Kind::Counter, collect);
     let labels = labels(&broker.config);
     let found = number(damaged_ranges);
     let collect = move || vec![Sample::new(found, labels.clone())];

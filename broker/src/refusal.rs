@@ -29,6 +29,37 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// What a client is told of a failed read: nothing of this machine's files, which the log names.
+fn unread(error: &ReadError) -> String {
+    use rocketkube_log::ReadError::{Damaged, Io, OutOfRange};
+    match error {
+        ReadError::Index(_) => {
+            "the index of these messages is being made again, ask again in a second".to_owned()
+        }
+        ReadError::Log(Damaged { range, .. }) => {
+            format!("messages are lost at {} to {} of the log", range.start, range.end)
+        }
+        ReadError::Log(Io { source, .. }) => format!("cannot read the log: {source}"),
+        ReadError::Log(OutOfRange { .. }) => chain(error),
+    }
+}
+
+/// The same of a failed write.
+fn unstored(error: &StoreError) -> String {
+    match error {
+        StoreError::Log(_) | StoreError::File(_) => error.to_string(),
+        _ => chain(error),
+    }
+}
+
+/// The code of what could not be read.
+fn read_code(error: &ReadError) -> ResponseCode {
+    match error {
+        ReadError::Index(_) => ResponseCode::SYSTEM_BUSY,
+        ReadError::Log(_) => ResponseCode::SYSTEM_ERROR,
+    }
+}
+
 /// Why a message was not stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
@@ -72,7 +103,7 @@ pub(crate) enum SendError {
     Unsupported { feature: &'static str, property: &'static str },
     #[error("the broker is stopping, send to another one")]
     Stopping,
-    #[error("{}", chain(.0))]
+    #[error("{}", unstored(.0))]
     Store(#[from] StoreError),
 }
 
@@ -109,7 +140,7 @@ pub(crate) enum PullError {
     Subscription { reason: &'static str },
     #[error("The broker does not support consumer to filter message by {0}")]
     FilterType(String),
-    #[error("{}", chain(.0))]
+    #[error("{}", unread(.0))]
     Read(#[from] ReadError),
 }
 
@@ -165,9 +196,9 @@ pub(crate) enum AdminError {
     ForeignClient { client_id: String },
     #[error("the attribute {value} cannot be; write {expected}")]
     Attribute { value: String, expected: &'static str },
-    #[error("{}", chain(.0))]
+    #[error("{}", unread(.0))]
     Read(#[from] ReadError),
-    #[error("{}", chain(.0))]
+    #[error("{}", unstored(.0))]
     Store(#[from] StoreError),
 }
 
@@ -216,7 +247,8 @@ impl Refusal for PullError {
             Self::SubscriptionNotLatest => ResponseCode::SUBSCRIPTION_NOT_LATEST,
             Self::Subscription { .. } => ResponseCode::SUBSCRIPTION_PARSE_FAILED,
             Self::TooManyParked { .. } => ResponseCode::SYSTEM_BUSY,
-            Self::FilterType(_) | Self::Read(_) => ResponseCode::SYSTEM_ERROR,
+            Self::FilterType(_) => ResponseCode::SYSTEM_ERROR,
+            Self::Read(error) => read_code(error),
         }
     }
 }
@@ -239,7 +271,6 @@ impl Refusal for AdminError {
             Self::NobodyInGroup { .. }
             | Self::NoSuchProducerGroup { .. }
             | Self::NoMessageAt { .. }
-            | Self::Read(_)
             | Self::FilterType(_) => ResponseCode::SYSTEM_ERROR,
             Self::NoOffset | Self::NoMessageFound => ResponseCode::QUERY_NOT_FOUND,
             Self::Subscription { .. } => ResponseCode::SUBSCRIPTION_PARSE_FAILED,
@@ -249,6 +280,7 @@ impl Refusal for AdminError {
             Self::SettingRefused { .. } | Self::ForeignClient { .. } | Self::SystemGroup { .. } => {
                 ResponseCode::NO_PERMISSION
             }
+            Self::Read(error) => read_code(error),
             Self::Store(error) => store_code(error),
         }
     }
@@ -271,5 +303,34 @@ fn store_code(error: &StoreError) -> ResponseCode {
         | StoreError::TooManyQueuesInAll { .. } => ResponseCode::INVALID_PARAMETER,
         StoreError::NoSuchTopic { .. } => ResponseCode::TOPIC_NOT_EXIST,
         StoreError::NoSuchGroup { .. } => ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rocketkube_store::FileError;
+
+    use super::*;
+
+    #[test]
+    fn clients_are_told_to_ask_again_and_no_path_of_the_server() {
+        let path = || std::path::PathBuf::from("/secret/00001.idx");
+        let index = || ReadError::from(FileError::Damaged { path: path(), part: "entries" });
+        assert_eq!(PullError::from(index()).code(), ResponseCode::SYSTEM_BUSY);
+        assert_eq!(AdminError::from(index()).code(), ResponseCode::SYSTEM_BUSY);
+        assert!(PullError::from(index()).to_string().contains("ask again"));
+        let io = || io::Error::from_raw_os_error(5);
+        let damaged = rocketkube_log::ReadError::Damaged { path: path(), range: 5..9 };
+        let unread = rocketkube_log::ReadError::Io { path: path(), source: io() };
+        let log = rocketkube_log::LogError::Io { action: "flush", path: path(), source: io() };
+        let texts = [
+            AdminError::from(index()).to_string(),
+            PullError::from(ReadError::from(damaged)).to_string(),
+            PullError::from(ReadError::from(unread)).to_string(),
+            SendError::from(StoreError::from(log)).to_string(),
+        ];
+        assert!(texts.iter().all(|text| !text.contains("secret")), "{texts:?}");
     }
 }

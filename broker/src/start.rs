@@ -197,6 +197,12 @@ async fn open(
         retention: Retention { age: config.retention, ..Retention::default() },
         on_confirmed: Box::new(move |position| confirmed.confirmed(position)),
         on_arrival: Box::new(move |queue| arrived.arrived(queue_key(queue))),
+        on_index_damage: Box::new(|damage| {
+            error!(
+                error = chain(damage),
+                "an index file is unusable, it is made again from the log"
+            );
+        }),
         on_failure: Box::new(move |failure| {
             error!(error = %chain(failure), "the log failed, stopping");
             stop.cancel();

@@ -217,6 +217,7 @@ async fn metrics_tell_what_waits_and_what_the_network_brought() {
     }
     assert_eq!(f.metric("mq_store_damaged_ranges", ""), 0);
     assert_eq!(f.metric("mq_clock_skew_seconds", ""), 0);
+    assert_eq!(f.metric("mq_store_damaged_indexes_total", ""), 0);
 
     assert_eq!(f.metric("mq_connections", ""), 1);
     assert!(f.metric("mq_network_received_bytes_total", "") > 100);

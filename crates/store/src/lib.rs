@@ -52,7 +52,7 @@ pub use groups::Group;
 pub use message::MessageParts;
 pub use offsets::Committed;
 pub use opening::Opening;
-pub use options::Options;
+pub use options::{OnIndexDamage, Options};
 pub use position::{PhysicalOffset, QueueOffset};
 pub use queue::{Bounds, Queue};
 pub use read::{Extent, Limits, Read, Status};

@@ -110,7 +110,8 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
     tables.confirm(log.confirmed());
     let opening = Opening { resumed_at: resume, segment_size, log: recovery, brought_back, unused };
     let limits = (options.retention, options.max_queues);
-    Ok((Store::new(tables, log, keeper, thread, limits), opening))
+    let on_index_damage = options.on_index_damage;
+    Ok((Store::new(tables, log, keeper, thread, limits, on_index_damage), opening))
 }
 
 /// Segments that retention did not delete are gone. They are treated as trimmed, so that consumers

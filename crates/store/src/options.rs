@@ -4,7 +4,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use rocketkube_log::{Faults, Flush, OnConfirmed, OnFailure};
 
-use crate::{arrivals::OnArrival, retention::Retention};
+use crate::{arrivals::OnArrival, error::FileError, retention::Retention};
+
+/// Called with the reason when an index file cannot be used; once until it is made again.
+pub type OnIndexDamage = Box<dyn Fn(&FileError) + Send + Sync>;
 
 /// Where a store lives, how it confirms, and whom it tells.
 pub struct Options {
@@ -25,6 +28,7 @@ pub struct Options {
     pub on_failure: OnFailure,
     /// Called with a watched queue when new messages of it are visible. Must be quick.
     pub on_arrival: OnArrival,
+    pub on_index_damage: OnIndexDamage,
     /// Faults of the disk to inject; none by default.
     pub faults: Faults,
 }
@@ -45,6 +49,7 @@ impl Options {
             on_confirmed: Box::new(|_| {}),
             on_failure: Box::new(|_| {}),
             on_arrival: Box::new(|_| {}),
+            on_index_damage: Box::new(|_| {}),
             faults: Faults::none(),
         }
     }

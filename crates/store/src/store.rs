@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU8, Ordering},
+        atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -18,13 +18,13 @@ use rocketkube_protocol::names::MAX_QUEUES;
 use crate::{
     batch::{Batch, Receipt},
     by_time::Boundary,
-    error::{FileError, OpenError, ReadError, StoreError},
+    error::{OpenError, ReadError, StoreError},
     groups::Group,
     keeper::{Job, Keeper, KeeperThread},
     machine::Dispatcher,
     offsets::Committed,
     opening::{self, Opening},
-    options::Options,
+    options::{OnIndexDamage, Options},
     position::{PhysicalOffset, QueueOffset},
     queue::Queue,
     read::{Extent, Limits, Read},
@@ -50,6 +50,8 @@ pub struct Store {
     pub(crate) retention: Retention,
     /// See [`Options::max_queues`].
     max_queues: usize,
+    damaged_indexes: AtomicU64,
+    on_index_damage: OnIndexDamage,
     /// How full the disk was when messages began to be refused; 0 while they are taken.
     pub(crate) full_percent: AtomicU8,
 }
@@ -69,6 +71,7 @@ impl Store {
         keeper: Arc<Keeper>,
         thread: KeeperThread,
         (retention, max_queues): (Retention, usize),
+        on_index_damage: OnIndexDamage,
     ) -> Self {
         opening::announce(&thread, &log);
         Self {
@@ -80,6 +83,8 @@ impl Store {
             keeper_thread: Mutex::new(thread),
             retention,
             max_queues,
+            damaged_indexes: AtomicU64::new(0),
+            on_index_damage,
             full_percent: AtomicU8::new(0),
         }
     }
@@ -286,15 +291,22 @@ impl Store {
         if shown { self.noted(self.tables.store_ms(queue, at)) } else { Ok(None) }
     }
 
-    /// Has an index file made again that a read found damaged. Until that is done, reads that
-    /// need it fail; they can be tried again.
+    /// Has an index file made again that a read could not use, and tells so once. Until that is done,
+    /// reads that need it fail; they can be tried again.
     pub(crate) fn noted<T>(&self, result: Result<T, ReadError>) -> Result<T, ReadError> {
-        if let Err(ReadError::Index(FileError::Damaged { path, .. })) = &result
-            && self.keeper.note_damage(path)
+        if let Err(ReadError::Index(error)) = &result
+            && self.keeper.note_damage(error.path())
         {
+            self.damaged_indexes.fetch_add(1, Ordering::Relaxed);
+            (self.on_index_damage)(error);
             let _ = self.keeper_thread.lock().jobs.send(Job::Repair);
         }
         result
+    }
+
+    /// How often since the start an index file was found that could not be used.
+    pub fn damaged_indexes(&self) -> u64 {
+        self.damaged_indexes.load(Ordering::Relaxed)
     }
 
     /// Appends the bytes of an extent to `out`.

@@ -8,6 +8,10 @@ use std::{
     cell::Cell,
     fs,
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -177,7 +181,12 @@ fn an_index_that_is_found_damaged_is_made_again_from_the_log() {
     let files = derived(dir.path(), "index", "idx");
     let entries = flip(&files[0], 88);
     let keys = flip(&files[1], 112);
-    let (store, opening) = open_with(options(dir.path()));
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    let on_index_damage: rocketkube_store::OnIndexDamage = Box::new(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let (store, opening) = open_with(Options { on_index_damage, ..options(dir.path()) });
     assert_eq!(opening.log.items, 0, "opening reads neither section");
     let failed = store.read(&queue(&store, "t", 0), QueueOffset(0), support::ANY, &|_| true);
     assert!(matches!(failed, Err(ReadError::Index(FileError::Damaged { .. }))), "{failed:?}");
@@ -186,8 +195,27 @@ fn an_index_that_is_found_damaged_is_made_again_from_the_log() {
     store.find_by_key(&query).unwrap_err();
     store.retain(1, &|| used(10)).unwrap();
     check(&store, 300);
-    assert_eq!(store.trouble(), None);
+    assert_eq!((store.trouble(), store.damaged_indexes()), (None, 2));
+    assert_eq!(told.load(Ordering::Relaxed), 2, "once for each file");
     assert!(fs::read(&files[0]).unwrap() == entries && fs::read(&files[1]).unwrap() == keys);
+}
+
+/// The key leads to the message, but the queue's entries are what says that it is shown.
+#[test]
+fn a_message_is_never_said_to_be_missing_because_its_index_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fill(&store, 300);
+    store.close(2).unwrap();
+    drop(store);
+    flip(&derived(dir.path(), "index", "idx")[0], 88);
+    let store = open(dir.path());
+    let stored = 0..=i64::MAX;
+    let query = KeyQuery { topic: "t", key: "k0", unique_only: false, stored, max_messages: 9 };
+    let failed = store.find_by_key(&query);
+    assert!(matches!(failed, Err(ReadError::Index(_))), "{failed:?}");
+    store.retain(1, &|| used(10)).unwrap();
+    assert_eq!(store.find_by_key(&query).unwrap().messages, 1);
 }
 
 #[test]
