@@ -160,7 +160,11 @@ impl Running {
             return Err(BrokerError::LogFailed);
         }
         let broker = Arc::clone(&self.broker);
-        spawn_blocking(move || broker.store.close(now_ms())).await??;
+        match spawn_blocking(move || broker.store.close(now_ms())).await? {
+            // The next start reads the log instead.
+            Err(StoreError::File(error)) => warn!(error = chain(&error), "no snapshot at the stop"),
+            closed => closed?,
+        }
         info!(broker = self.broker.config.name, "stopped");
         Ok(())
     }

@@ -85,6 +85,9 @@ pub(crate) struct Tail<M: Machine> {
     previous: u32,
     /// A write failed: what is behind `end` is unknown.
     broken: bool,
+    /// A batch was refused for lack of space: so are smaller ones that would still fit, until there
+    /// is a next segment. Otherwise the log would refuse and take messages in turn.
+    starved: bool,
     /// Swapped with the queue's vector, so that neither is ever allocated anew.
     taken: Vec<Staged<M::Batch>>,
     /// The batches of the frame being built, with their shapes.
@@ -114,6 +117,7 @@ impl<M: Machine> Tail<M> {
             number: at.number,
             previous: at.previous,
             broken: false,
+            starved: false,
             taken: Vec::new(),
             group: Vec::new(),
             group_bytes: 0,
@@ -168,6 +172,12 @@ impl<M: Machine> Tail<M> {
         }
         let bytes = self.machine.bytes(&staged.batch);
         let (size, shape) = (bytes.len(), check(bytes, core.segment_size)?);
+        if self.starved && !staged.reserved {
+            self.starved = !core.space.is_ready();
+            if self.starved {
+                return Err(AppendError::NoSpace { size });
+            }
+        }
         let joined = self.group_bytes + size as u64;
         let full = joined > FRAME_TARGET || self.group.len() == MAX_BATCHES;
         if !self.group.is_empty() && (full || !self.fits_here(joined, staged.reserved)) {
@@ -178,6 +188,7 @@ impl<M: Machine> Tail<M> {
         }
         if self.group.is_empty() && !self.make_room(core, size as u64, staged.reserved) {
             let failed = core.positions.failed();
+            self.starved = !failed && !staged.reserved;
             return Err(if failed { AppendError::Failed } else { AppendError::NoSpace { size } });
         }
         Ok(shape)

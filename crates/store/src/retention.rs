@@ -10,6 +10,10 @@ use crate::{error::StoreError, store::Store, volume::Volume};
 /// Segments deleted in one call, so that a full disk does not keep the caller for long.
 const PASS: usize = 10;
 
+/// Messages are taken again when the disk is so many percent less full than when they were refused,
+/// so that a disk at the limit does not refuse and take them in turn.
+const REFUSE_MARGIN: u8 = 2;
+
 /// How long messages are kept, and how full the disk may get. Shares are of the whole volume; what
 /// the log has set aside for messages to come counts as free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +80,8 @@ impl Store {
     }
 
     fn judge(&self, used_percent: u8) {
-        let is_full = used_percent >= self.retention.refuse_percent;
+        let margin = if self.full_percent().is_some() { REFUSE_MARGIN } else { 0 };
+        let is_full = used_percent >= self.retention.refuse_percent.saturating_sub(margin);
         self.full_percent.store(if is_full { used_percent } else { 0 }, Ordering::Relaxed);
     }
 

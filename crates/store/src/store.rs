@@ -462,11 +462,11 @@ impl Store {
     /// Writes pending commits and a snapshot, flushes and stops. The store refuses writes from
     /// then on. Dropping a store without closing it is like a kill: nothing acknowledged is lost.
     pub fn close(&self, now_ms: i64) -> Result<(), StoreError> {
-        self.write_commits(now_ms)?;
+        let written = self.write_commits(now_ms);
         self.keeper_thread.lock().stop();
         let kept = self.keeper.final_snapshot(&self.log);
         self.log.close()?;
-        kept
+        written.and(kept)
     }
 }
 

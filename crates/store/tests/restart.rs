@@ -450,6 +450,11 @@ fn a_full_disk_takes_the_oldest_segments_and_then_refuses_messages_but_not_commi
     let refused = store.append(batch, 1);
     assert!(matches!(refused, Err(StoreError::DiskFull { used_percent: 95 })));
     store.commit_now("g", "t", 0, QueueOffset(1), 1).unwrap();
+    // Little less than where refusing began is still too much.
+    for (percent, is_full) in [(89, true), (88, true), (87, false), (89, false), (90, true)] {
+        store.measure(used(percent));
+        assert_eq!(store.full_percent().is_some(), is_full, "{percent}");
+    }
     store.retain(1, &|| used(50)).unwrap();
     send(&store, &held, b"x", "", 1);
 }

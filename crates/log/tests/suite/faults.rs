@@ -162,6 +162,8 @@ fn a_full_disk_refuses_messages_keeps_reserved_space_and_is_tried_again() {
     assert!(matches!(refused, AppendError::NoSpace { size: 1000 }), "{refused}");
     let kept = SEGMENT - log.appended();
     assert!((SEGMENT / 16..SEGMENT / 16 + 2000).contains(&kept), "{kept} bytes are kept");
+    let small = log.append(Batch::of([item(0, 40)]), 0);
+    assert!(matches!(small, Err(AppendError::NoSpace { size: 40 })), "one that would fit");
     for tag in 1000..1010 {
         log.append_reserved(Batch::of([item(tag, 100)]), 0).unwrap();
     }
