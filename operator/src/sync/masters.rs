@@ -19,7 +19,7 @@ use rocketkube_crds::broker_set::{GroupState, GroupStatus};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::plan::Held;
+use super::plan::{Held, Silence};
 use super::wire::Wire;
 use crate::Key;
 
@@ -29,6 +29,8 @@ const PORT: u16 = 10_911;
 pub(crate) const BATCH: usize = 500;
 /// First and longest pause before a master that did not answer is asked again.
 const PAUSES: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
+/// How long a master that had answered may be silent before objects say so: restarts are shorter.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a master may take to connect, and to answer. Changes are answered when they are on disk.
 const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
 
@@ -58,6 +60,7 @@ pub(crate) struct Master {
 #[derive(Debug)]
 struct Failure {
     words: String,
+    since: Instant,
     again: Instant,
     pause: Duration,
 }
@@ -73,6 +76,18 @@ impl Master {
             (_, None) => Err("it was not asked yet"),
             _ => Ok(&self.tables),
         }
+    }
+
+    /// What it held when it last answered, if it ever did.
+    pub(crate) fn last_tables(&self) -> Option<&Tables> {
+        self.versions.as_ref().map(|_| &self.tables)
+    }
+
+    fn silence<'a>(&self, why: &'a str) -> Silence<'a> {
+        let since = self.failure.as_ref().map(|failure| failure.since);
+        let is_brief =
+            self.versions.is_some() && since.is_some_and(|since| since.elapsed() < PATIENCE);
+        Silence { why, is_brief }
     }
 
     /// Its address, if it answers there.
@@ -148,8 +163,9 @@ impl Master {
             warn!(broker = self.name, error = words(error), "does not answer");
             PAUSES.start
         };
-        let again = Instant::now() + pause;
-        self.failure = Some(Failure { words: words(error), again, pause });
+        let now = Instant::now();
+        let since = self.failure.as_ref().map_or(now, |failure| failure.since);
+        self.failure = Some(Failure { words: words(error), since, again: now + pause, pause });
     }
 }
 
@@ -265,7 +281,8 @@ impl Masters {
     pub(crate) fn held<D: Wire>(&self, name: &str) -> Vec<Held<'_, D::Settings>> {
         let mut held = Vec::with_capacity(self.all.len());
         for (index, master) in self.iter() {
-            held.push(Held { index, what: master.tables().map(|it| D::table(it).get(name)) });
+            let what = master.tables().map(|tables| D::table(tables).get(name));
+            held.push(Held { index, what: what.map_err(|why| master.silence(why)) });
         }
         held
     }

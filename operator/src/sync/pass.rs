@@ -359,7 +359,7 @@ async fn delete_one<D: Wire>(
     let mut holders = Vec::new();
     let mut closing = BTreeMap::new();
     for held in masters.held::<D>(name) {
-        let what = held.what.map_err(|why| format!("b{}: {why}", held.index))?;
+        let what = held.what.map_err(|silence| format!("b{}: {}", held.index, silence.why))?;
         let Some(what) = what else { continue };
         holders.push(held.index);
         closing.extend(D::closed(what).map(|closed| (held.index, vec![closed])));

@@ -12,8 +12,17 @@ use super::report::{Obstacle, Reason, shortened};
 pub(crate) struct Held<'a, S> {
     /// Index of the group.
     pub(crate) index: i32,
-    /// What it has, or why that is unknown.
-    pub(crate) what: Result<Option<&'a S>, &'a str>,
+    /// What it has, if it could be asked.
+    pub(crate) what: Result<Option<&'a S>, Silence<'a>>,
+}
+
+/// Why it is unknown what a broker group holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Silence<'a> {
+    pub(crate) why: &'a str,
+    /// Its broker answered a moment ago, and may only be restarting. That changes nothing about what
+    /// it has, and is nothing to write into every object.
+    pub(crate) is_brief: bool,
 }
 
 /// What is to be done for an object in all broker groups.
@@ -144,11 +153,15 @@ pub(crate) fn outcome<D: Declared>(
 ) -> Outcome<D::Settings> {
     let mut groups = Vec::with_capacity(held.len());
     let mut obstacles = Vec::new();
+    let history = object.history();
+    let was_synced = history.generation == object.meta().generation && history.is_compared();
     for it in held {
         let blocked = plan.blocked.iter().find(|(index, _)| *index == it.index);
+        let is_believed = was_synced && history.synced.contains(&it.index);
         let obstacle = match (blocked, &it.what) {
             (Some((_, why)), _) => Some((Reason::AdoptionBlocked, why.clone())),
-            (None, Err(why)) => Some((Reason::PartiallySynced, (*why).to_owned())),
+            (None, Err(silence)) if silence.is_brief && is_believed => None,
+            (None, Err(silence)) => Some((Reason::PartiallySynced, silence.why.to_owned())),
             (None, Ok(what)) => unsettled(object, *what, trouble(it.index)),
         };
         let is_ours = blocked.is_none() && plan.adopted.is_some();
@@ -237,7 +250,11 @@ mod tests {
         }
     }
 
-    type What<'a> = Result<Option<&'a TopicConfig>, &'a str>;
+    type What<'a> = Result<Option<&'a TopicConfig>, Silence<'a>>;
+
+    fn silent(is_brief: bool) -> What<'static> {
+        Err(Silence { why: "refused", is_brief })
+    }
 
     fn held<'a>(groups: &[What<'a>]) -> Vec<Held<'a, TopicConfig>> {
         let one = |(index, what): (i32, &What<'a>)| Held { index, what: *what };
@@ -339,7 +356,7 @@ mod tests {
         assert_eq!(both, ["access", "deleted", "ordered"]);
         // A group that never had it, or cannot be asked, has nothing to drift from.
         assert!(found(owned(&[0]), &[Ok(Some(&same)), Ok(None)]).is_empty());
-        assert!(found(owned(&[0]), &[Err("gone")]).is_empty());
+        assert!(found(owned(&[0]), &[silent(true)]).is_empty());
         // A new spec is not yet what brokers have, nor is one that came during a pause.
         let mut older = owned(&[0]);
         older["observedGeneration"] = json!(1);
@@ -357,6 +374,22 @@ mod tests {
         let second = drifted(first.as_ref(), &["access"], at(2)).unwrap();
         assert_eq!((second.corrections, second.fields), (Some(2), vec!["access".to_owned()]));
         assert_eq!(drifted(first.as_ref(), &[], at(3)), first);
+    }
+
+    #[test]
+    fn a_broker_that_restarts_changes_nothing_about_what_it_has() {
+        let all = |status: Value, is_brief| {
+            let object = topic("IfCompatible", status);
+            let held = held(&[silent(is_brief)]);
+            let outcome = outcome(&object, &plan(&object, &held), &held, |_| None);
+            (reason(&outcome), outcome.groups[0].synced)
+        };
+        assert_eq!(all(owned(&[0]), true), ("Synced", true));
+        assert_eq!(all(owned(&[0]), false), ("BrokerSetNotReady", false));
+        assert_eq!(all(owned(&[1]), true), ("BrokerSetNotReady", false), "it never had it");
+        let mut older = owned(&[0]);
+        older["observedGeneration"] = json!(1);
+        assert_eq!(all(older, true), ("BrokerSetNotReady", false), "it has an older one");
     }
 
     #[test]
@@ -382,9 +415,9 @@ mod tests {
         let expected = ("QueueShrinkInProgress", "b1: queues 4 to 7".to_owned(), 1);
         assert_eq!(told(&[ok, Ok(Some(&wide))], &draining), expected);
         let expected = ("PartiallySynced", "b1: refused".to_owned(), 1);
-        assert_eq!(told(&[ok, Err("refused")], &draining), expected);
+        assert_eq!(told(&[ok, silent(false)], &draining), expected);
         let expected = ("BrokerSetNotReady", "b0: refused\nb1: refused".to_owned(), 0);
-        assert_eq!(told(&[Err("refused"), Err("refused")], &none), expected);
+        assert_eq!(told(&[silent(false), silent(false)], &none), expected);
         let expected = ("PartiallySynced", "b1: readQueues is 8, declared 4".to_owned(), 1);
         assert_eq!(told(&[ok, Ok(Some(&wide))], &none), expected);
     }

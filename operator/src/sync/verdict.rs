@@ -145,10 +145,14 @@ fn paused<D: Declared>(object: &D) -> Option<Obstacle> {
     (object.annotation(PAUSED) == Some("true")).then(|| Obstacle::new(Reason::Paused, message))
 }
 
+/// Whether a `BrokerSet` is to be left as it is, with all that is in it.
+pub(crate) fn is_paused(set: &BrokerSet) -> bool {
+    set.annotations().get(PAUSED).is_some_and(|value| value == "true")
+}
+
 fn paused_set(set: &BrokerSet) -> Option<Obstacle> {
-    let paused = set.annotations().get(PAUSED).is_some_and(|value| value == "true");
     let message = || format!("the BrokerSet {} is paused", Key::of(set));
-    paused.then(|| Obstacle::new(Reason::Paused, message()))
+    is_paused(set).then(|| Obstacle::new(Reason::Paused, message()))
 }
 
 fn hibernated(set: &BrokerSet) -> Option<Obstacle> {

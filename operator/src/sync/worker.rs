@@ -21,7 +21,7 @@ use super::masters::{Masters, Tables};
 use super::pass::{Memory, Pass, Tally, pass};
 use super::sampling;
 use super::stores::{Guard, Known, Stores};
-use super::verdict::Target;
+use super::verdict::{Target, is_paused};
 use super::wire::Wire;
 use super::write::Writer;
 use crate::{Context, Key, SyncReport};
@@ -215,7 +215,7 @@ impl Worker {
     async fn finish(&mut self, set: &BrokerSet, topics: &Tally, groups: &Tally) {
         let own = OwnNames::of(set, &self.masters);
         let source = Source::of(&self.masters);
-        if let Source::Group(source) = source {
+        if let (Source::Group(source), false) = (source, is_paused(set)) {
             let masters = &mut self.masters;
             let of_topics = |name: &str| topics.declared.contains(name) || own.is_topic(name);
             let of_groups = |name: &str| groups.declared.contains(name) || own.is_group(name);
@@ -280,7 +280,7 @@ impl Worker {
 
     /// How many names masters have that no object declares and no server made.
     fn unmanaged<D: Wire>(&self, is_known: impl Fn(&str) -> bool) -> usize {
-        let tables = self.masters.iter().filter_map(|(_, master)| master.tables().ok());
+        let tables = self.masters.iter().filter_map(|(_, master)| master.last_tables());
         let names = tables.flat_map(|tables: &Tables| D::table(tables).keys());
         names.filter(|name| !is_known(name)).collect::<BTreeSet<_>>().len()
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::broker::{Fault, Master};
-use crate::place::{Place, Workers, until};
+use crate::place::{Place, Workers, until, writes};
 
 fn faulty(master: &Master, fault: Option<Fault>) {
     master.with(|state| state.fault = fault);
@@ -31,6 +31,29 @@ async fn a_master_that_fails_leaves_the_others_alone_and_is_made_up_for() {
         assert_eq!(place.masters[1].shape("t"), Some((4, 4, 6)));
         assert!(place.event("DriftCorrected").is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_restarts_is_not_told_in_every_object() {
+    let place = Place::new(1);
+    for n in 0..20 {
+        place.topic(&format!("t{n}"), &json!({"queues": 4}));
+    }
+    let workers = Workers::start(&place.server);
+    place.topic_is("t19", "Synced").await;
+    place.quiet().await;
+    let report = workers.report();
+    faulty(&place.masters[0], Some(Fault::Closes));
+    sleep(Duration::from_secs(50)).await;
+    faulty(&place.masters[0], None);
+    place.masters[0].with(|state| state.edit_topic("t7", |topic| topic.perm = 4));
+    sleep(Duration::from_mins(1)).await;
+    // But for the one that was changed meanwhile.
+    assert_eq!(writes(&place.server.take_calls()), 1);
+    assert_eq!(workers.report(), report);
+    assert_eq!(place.status("topics", "t7")["drift"]["corrections"], 1);
+    faulty(&place.masters[0], Some(Fault::Closes));
+    place.topic_is("t7", "BrokerSetNotReady").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -203,9 +203,9 @@ impl Place {
     }
 }
 
-/// Waits until something is so; false if it is not for an hour.
+/// Waits until something is so; false if it is not for ten minutes.
 pub(crate) async fn until(is: impl Fn() -> bool) -> bool {
-    for _ in 0..36_000 {
+    for _ in 0..6_000 {
         if is() {
             return true;
         }
