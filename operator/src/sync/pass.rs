@@ -30,6 +30,8 @@ use crate::context::News;
 
 /// When something that waits for others is looked at again.
 const RECHECK: Duration = Duration::from_secs(10);
+/// When the second of two steps is taken.
+const NEXT_STEP: Duration = Duration::from_secs(1);
 /// When what the API server did not take is tried again.
 const REWRITE: Duration = Duration::from_secs(5);
 /// When a broker is asked again for what it refused, though nothing changed.
@@ -457,6 +459,10 @@ fn tell<D: Wire>(
                 !group.synced && !blocked && !case.trouble.contains_key(&group.index)
             });
             tally.lacking.extend(lacking.map(|group| group.index));
+            let shrinks = outcome.obstacle.as_ref().map(|it| it.reason);
+            if shrinks == Some(Reason::QueueShrinkInProgress) && case.trouble.is_empty() {
+                tally.due_in(NEXT_STEP);
+            }
             (Some(outcome.groups), outcome.obstacle, plan.adopted)
         }
         // The next pass does what this one could not begin.

@@ -161,7 +161,7 @@ pub(crate) fn outcome<D: Declared>(
         let obstacle = match (blocked, &it.what) {
             (Some((_, why)), _) => Some((Reason::AdoptionBlocked, why.clone())),
             (None, Err(silence)) if silence.is_brief && is_believed => None,
-            (None, Err(silence)) => Some((Reason::PartiallySynced, silence.why.to_owned())),
+            (None, Err(silence)) => Some((Reason::BrokerSetNotReady, silence.why.to_owned())),
             (None, Ok(what)) => unsettled(object, *what, trouble(it.index)),
         };
         let is_ours = blocked.is_none() && plan.adopted.is_some();
@@ -191,31 +191,37 @@ fn unsettled<D: Declared>(
         _ if what.is_some_and(|what| object.differences(what).is_empty()) => None,
         Some(Trouble::Rejected(words)) => Some((Reason::BrokerRejected, words)),
         Some(Trouble::Draining(queues)) => Some((Reason::QueueShrinkInProgress, queues)),
-        None => {
-            let message = match what {
-                None => "it is not there yet".to_owned(),
-                Some(what) => {
-                    let all = object.differences(what);
-                    let texts: Vec<_> = all.iter().map(ToString::to_string).collect();
-                    texts.join("; ")
-                }
-            };
-            Some((Reason::PartiallySynced, message))
-        }
+        None => Some(match what.map(|what| (what, object.next(Some(what)))) {
+            None => (Reason::PartiallySynced, "it is not there yet".to_owned()),
+            Some((_, Next::Drain { queues, .. })) => {
+                let which = format!("queues {} to {}", queues.start, queues.end - 1);
+                (Reason::QueueShrinkInProgress, format!("{which} go once they are read"))
+            }
+            Some((what, _)) => {
+                let all = object.differences(what);
+                let texts: Vec<_> = all.iter().map(ToString::to_string).collect();
+                (Reason::PartiallySynced, texts.join("; "))
+            }
+        }),
     }
 }
 
 /// The one obstacle that people are told: what needs somebody goes before what needs time.
 fn worst(obstacles: &[(i32, Reason, String)], groups: usize) -> Option<Obstacle> {
-    const ORDER: [Reason; 4] = [
+    const ORDER: [Reason; 5] = [
         Reason::BrokerRejected,
         Reason::AdoptionBlocked,
+        Reason::BrokerSetNotReady,
         Reason::PartiallySynced,
         Reason::QueueShrinkInProgress,
     ];
     let reason = *ORDER.iter().find(|reason| obstacles.iter().any(|it| it.1 == **reason))?;
-    let nowhere = reason == Reason::PartiallySynced && obstacles.len() == groups;
-    let shown = if nowhere { Reason::BrokerSetNotReady } else { reason };
+    let all = obstacles.iter().filter(|it| it.1 == reason).count() == groups;
+    // Some brokers that do not answer leave others that do.
+    let shown = match reason {
+        Reason::BrokerSetNotReady if !all => Reason::PartiallySynced,
+        reason => reason,
+    };
     let of_it = obstacles.iter().filter(|it| it.1 == reason);
     let lines: Vec<_> = of_it.map(|(index, _, message)| format!("b{index}: {message}")).collect();
     Some(Obstacle::new(shown, lines.join("\n")))
@@ -418,7 +424,12 @@ mod tests {
         assert_eq!(told(&[ok, silent(false)], &draining), expected);
         let expected = ("BrokerSetNotReady", "b0: refused\nb1: refused".to_owned(), 0);
         assert_eq!(told(&[silent(false), silent(false)], &none), expected);
-        let expected = ("PartiallySynced", "b1: readQueues is 8, declared 4".to_owned(), 1);
+        let expected =
+            ("QueueShrinkInProgress", "b1: queues 4 to 7 go once they are read".into(), 1);
         assert_eq!(told(&[ok, Ok(Some(&wide))], &none), expected);
+        let small = config(2);
+        let differs = "queues is 2, declared 4; readQueues is 2, declared 4";
+        let expected = ("PartiallySynced", format!("b0: {differs}\nb1: {differs}"), 0);
+        assert_eq!(told(&[Ok(Some(&small)), Ok(Some(&small))], &none), expected);
     }
 }
