@@ -61,6 +61,10 @@ pub(crate) struct TopicRecord {
     /// Where queues start that this record makes: behind what damage may have held of them.
     #[prost(uint64, tag = "12")]
     pub(crate) first_offset: u64,
+    /// So many queues were there before and start where their messages say, also if the record that
+    /// made them is gone when this one is read.
+    #[prost(uint32, tag = "13")]
+    pub(crate) existing: u32,
 }
 
 /// A consumer group's settings were made, changed or deleted.

@@ -150,6 +150,7 @@ impl Store {
         let queues = queues.max(u32::try_from(existing).unwrap_or(MAX_QUEUES));
         let mut record = record_of(name, config, id, queues);
         record.first_offset = self.tables.unknown.load(Ordering::Relaxed);
+        record.existing = u32::try_from(existing).unwrap_or(MAX_QUEUES);
         self.append_state(&State::Topic(record), now_ms)
     }
 

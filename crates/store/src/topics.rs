@@ -114,6 +114,7 @@ pub(crate) fn record_of(name: &str, config: &TopicConfig, id: u64, queues: u32) 
         attributes: config.attributes.clone(),
         queues,
         first_offset: 0,
+        existing: 0,
     }
 }
 
@@ -215,7 +216,8 @@ impl Topics {
         let queues = self.extend(&name, kept, count);
         queues.iter().for_each(|queue| queue.set_topic_id(id));
         if record.first_offset > 0 {
-            queues[kept.len()..].iter().for_each(|queue| queue.go_on_at(record.first_offset));
+            let made = queues.iter().skip(kept.len()).filter(|queue| queue.id() >= record.existing);
+            made.for_each(|queue| queue.go_on_at(record.first_offset));
         }
         Topic { name, id, config: config_of(record), queues, position, provisional: false }
     }
@@ -298,6 +300,17 @@ mod tests {
         let after = topics.get("t").unwrap();
         assert_eq!((after.id(), after.config().read_queues, after.queues().len()), (100, 2, 4));
         assert!(Arc::ptr_eq(before.queue(3).unwrap(), after.queue(3).unwrap()));
+    }
+
+    /// The creation may have been trimmed since, and the messages behind may have lower offsets.
+    #[test]
+    fn only_queues_that_a_record_makes_start_behind_what_damage_took() {
+        let topics = topics();
+        let update = TopicRecord { first_offset: 700, existing: 2, ..record(100, 4) };
+        topics.apply(&update, 9000);
+        let topic = topics.get("t").unwrap();
+        let starts: Vec<_> = topic.queues().iter().map(|queue| queue.min().0).collect();
+        assert_eq!(starts, [0, 0, 700, 700]);
     }
 
     #[test]
