@@ -134,6 +134,10 @@ impl Objects {
         self.held = Some(Vec::new());
     }
 
+    pub fn are_watches_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     pub fn release_watches(&mut self) {
         for at in self.held.take().unwrap_or_default() {
             self.tell(at);

@@ -1,9 +1,12 @@
 //! Workers that are stopped at any request to the API server, and requests that fail.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use crate::place::{Place, Workers, until};
-use crate::support::{Call, Fate};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::place::{Place, Workers, until, writes};
+use crate::support::{Call, Fate, Objects};
 
 /// Objects that exercise every kind of write: made, taken over, claimed, shrunk, deleted.
 fn declare(place: &Place) {
@@ -136,4 +139,34 @@ async fn watches_that_start_again_and_forget_change_nothing() {
         objects.release_watches();
     });
     assert!(until(|| place.get_in("topics", "shop", "going").is_none()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_counts_although_the_cache_does_not_have_it_yet() {
+    let place = Place::new(1);
+    place.topic("t", &json!({"queues": 4}));
+    place.topic("careful", &json!({"queues": 4, "adoptionPolicy": "Never"}));
+    // From the first status on, nobody is told of any change.
+    let server = place.server.clone();
+    place.server.decide(move |call: &Call| {
+        if call.subresource.as_deref() == Some("status") {
+            server.objects(|objects| {
+                if !objects.are_watches_held() {
+                    objects.hold_watches();
+                }
+            });
+        }
+        Fate::Answered
+    });
+    let _workers = Workers::start(&place.server);
+    place.topic_is("t", "Synced").await;
+    place.topic_is("careful", "Synced").await;
+    place.server.take_calls();
+    // Passes with what the cache had before: it would seem that somebody else made them.
+    sleep(Duration::from_mins(3)).await;
+    assert_eq!(writes(&place.server.take_calls()), 0);
+    place.server.objects(Objects::release_watches);
+    place.quiet().await;
+    assert_eq!(place.status("topics", "t")["adopted"], false);
+    assert_eq!(place.ready("careful").0, "Synced");
 }
