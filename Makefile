@@ -67,6 +67,10 @@ IMAGE ?= /tmp/rocketkube-image.tar
 image: ## write the product's image to $(IMAGE), without a container engine
 	e2e/image $(IMAGE)
 
+.PHONY: e2e
+e2e: ## image, real Kubernetes, chart, official clients in pods; needs root
+	e2e/scenarios/run
+
 .PHONY: bench
 bench: ## compare with Apache's broker on this machine
 	bench/run

@@ -1,0 +1,83 @@
+"""From nothing to a message, and what official clients can do then."""
+
+import time
+
+from harness import clients, metrics, release
+from harness.namespace import broker_set, consumer_group, topic
+from harness.scenario import scenario
+from harness.shell import expect, until
+
+
+@scenario("E01", "an empty BrokerSet gets ready, and a stock Java client in a pod sends and receives")
+def first_message(run):
+    namespace = run.namespace
+    namespace.apply(broker_set(), topic("greetings", topicName="Greetings"), consumer_group("readers"))
+    run.measure("BrokerSet ready after", namespace.until_condition("BrokerSet", "orders", seconds=120), most=30)
+    run.measure("its topic ready after", namespace.until_condition("Topic", "greetings", seconds=60), most=10)
+    run.measure("its group ready after", namespace.until_condition("ConsumerGroup", "readers", seconds=60), most=10)
+    said = clients.run_to_end(
+        namespace, "first-message", clients.JAVA, 90, args=["FirstMessage", "orders-namesrv:9876"]
+    )
+    expect("sent SEND_OK" in said and "received hello" in said, "\n".join(said))
+    run.measure("first message after helm install began", time.monotonic() - run.helm_started, most=90)
+
+    namespace.apply(topic("later"))
+    run.measure("a later topic ready after", namespace.until_condition("Topic", "later", seconds=60), most=5)
+    for component, most in (("broker", 30), ("namesrv", 20)):
+        for pod in namespace.pods(**{"app.kubernetes.io/component": component}):
+            used = metrics.memory_mib(namespace, pod["metadata"]["name"])
+            run.measure(f"memory of {pod['metadata']['name']}", used, most, "MiB")
+    for pod in release.operator_pods():
+        run.measure(f"memory of {pod}", metrics.memory_mib(release.namespace(), pod), 40, "MiB")
+
+
+@scenario("E02", "topics applied before, with and after their BrokerSet are there with what they ask for")
+def topics_in_any_order(run):
+    namespace = run.namespace
+    namespace.apply(topic("before", queues=3))
+    namespace.until_condition("Topic", "before", "False", 30, reason="BrokerSetNotFound")
+    namespace.apply(broker_set(groups=2), topic("with", queues=5, access="ReadOnly"))
+    namespace.until_condition("BrokerSet", "orders", seconds=120)
+    for name in ("before", "with"):
+        run.measure(f"{name} ready after its BrokerSet", namespace.until_condition("Topic", name), most=10)
+    namespace.apply(topic("after", topicName="After_it", queues=16, readQueues=20))
+    run.measure("after ready", namespace.until_condition("Topic", "after"), most=5)
+    namespace.kubectl("wait", "--for=condition=Ready", "topics.mq.rocketkube.dev", "--all", "--timeout=5s")
+    for name, topic_name, queues, read, access in (
+        ("before", "before", 3, 3, "ReadWrite"),
+        ("with", "with", 5, 5, "ReadOnly"),
+        ("after", "After_it", 16, 20, "ReadWrite"),
+    ):
+        status = namespace.get("Topic", name)["status"]
+        expect(status["topicName"] == topic_name and status["syncedGroups"] == "2/2", f"{name}: {status}")
+        seen = [(one["queues"], one["readQueues"], one["access"]) for one in status["groups"]]
+        expect(seen == [(queues, read, access)] * 2, f"{name}: {seen}")
+
+
+# The one thing that the cases take for granted and a pod does not have: that client and broker are on one machine.
+ELSEWHERE = "born host: expected 127.0.0.1"
+
+
+@scenario("E03", "every case of the official Java and Go clients passes in pods")
+def official_clients(run):
+    namespace = run.namespace
+    # The cases make topics and groups by using them.
+    namespace.apply(broker_set(clusterName="DefaultCluster", messages={"autoCreateTopics": True, "autoCreateGroups": True}))
+    namespace.until_condition("BrokerSet", "orders", seconds=120)
+    # The Go client's admin takes addresses only.
+    service = namespace.get("service", "orders-namesrv")["spec"]["clusterIP"]
+    broker = namespace.get("service", "orders-b0-master")["spec"]["clusterIP"]
+    java = clients.Client(
+        namespace, "java", clients.JAVA, args=["dev.rocketkube.interop.Main", "--namesrv", "orders-namesrv:9876"]
+    )
+    go = clients.Client(
+        namespace, "go", clients.GO, command=["/interop"],
+        args=["-namesrv", f"{service}:9876", "-broker", f"{broker}:10911"],
+    )
+    for name, client in (("Java 5.4.0", java), ("Go", go)):
+        until(400, f"{name} ended", lambda client=client: client.phase() in ("Succeeded", "Failed"))
+        lines = client.lines()
+        failed = [line for line in lines if line.startswith("FAIL") and ELSEWHERE not in line]
+        ended = bool(lines) and lines[-1].endswith(" failed")
+        expect(ended and not failed, "\n".join([f"{name}:", *failed, *lines[-3:]]))
+        run.note(f"{name}: {lines[-1]}")
