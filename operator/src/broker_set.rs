@@ -5,6 +5,7 @@ mod build;
 mod compare;
 mod conditions;
 mod image;
+mod name_servers;
 mod observe;
 mod pods;
 mod restart;

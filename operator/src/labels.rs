@@ -1,5 +1,8 @@
 //! Names of the labels and annotations by which the operator knows its own.
 
+/// What all of ours begin with that are not common to Kubernetes.
+pub(crate) const PREFIX: &str = "mq.rocketkube.dev/";
+
 /// Who made an object. Watches ask for nothing else.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Which `BrokerSet` it belongs to.

@@ -120,12 +120,35 @@ async fn a_new_image_restarts_one_group_at_a_time_and_says_so_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_image_is_named_and_the_next_apply_heals_it() {
+async fn a_bad_image_reaches_a_name_server_first_and_no_broker() {
     let cluster = Cluster::new();
     let _operator = Operator::start(&cluster.server);
     cluster.apply("orders", &json!({ "groups": 2 }));
     cluster.quiet().await;
     cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:bad" }));
+    let calls = cluster.quiet().await;
+    assert_eq!(cluster.condition("orders", "Stalled").unwrap().1, "ImagePull");
+    assert_eq!(cluster.condition("orders", "Available").unwrap().0, "True");
+    assert_eq!(cluster.condition("orders", "Ready").unwrap().1, "NameServerUnavailable");
+    assert!(!changes(&calls).iter().any(|call| call.starts_with("delete")), "{calls:?}");
+
+    cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:3" }));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+    assert_eq!(cluster.events(), ["ImagePull", "ImageChanged", "ImageChanged"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_image_is_named_and_the_next_apply_heals_it() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    let spec = |image| {
+        let name_server = json!({ "addresses": ["ns.example.com:9876"] });
+        json!({ "groups": 2, "image": image, "nameServer": name_server })
+    };
+    cluster.apply("orders", &spec("rocketkube:1"));
+    cluster.quiet().await;
+    cluster.apply("orders", &spec("rocketkube:bad"));
     cluster.quiet().await;
     let (status, reason, message) = cluster.condition("orders", "Stalled").unwrap();
     assert_eq!((status.as_str(), reason.as_str()), ("True", "ImagePull"));
@@ -134,7 +157,7 @@ async fn a_bad_image_is_named_and_the_next_apply_heals_it() {
     assert_eq!(still["spec"]["containers"][0]["image"], "rocketkube:1", "the second goes on");
     assert!(cluster.events().contains(&"ImagePull".to_owned()));
 
-    cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:3" }));
+    cluster.apply("orders", &spec("rocketkube:3"));
     cluster.quiet().await;
     assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
     assert_eq!(cluster.condition("orders", "Stalled"), None);
@@ -155,6 +178,19 @@ async fn labels_reach_running_pods_without_a_restart() {
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
     assert_eq!(after["metadata"]["labels"]["team"], "a");
     assert!(cluster.is_ready("orders"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn annotations_of_the_operator_are_not_for_specs() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster
+        .apply("orders", &json!({ "pod": { "annotations": { "mq.rocketkube.dev/roll": "x" } } }));
+    cluster.quiet().await;
+    let (_, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert_eq!(reason, "InvalidValue");
+    assert!(message.starts_with("spec.pod.annotations: cannot have mq.rocketkube.dev/roll"));
+    assert_eq!(cluster.names("apps", "statefulsets"), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,13 +77,7 @@ fn ready(view: &View<'_>) -> Verdict {
         return no("Paused", message.to_owned());
     }
     if spec.hibernate {
-        let left = view.observed.pods_of("broker").count();
-        let message = if left == 0 {
-            "all pods are stopped; set spec.hibernate to false to go on".to_owned()
-        } else {
-            format!("{left} broker pods are still stopping")
-        };
-        return no("Hibernated", message);
+        return no("Hibernated", stopping(view));
     }
     if !view.name_server.complete {
         let message = "not all name servers are ready and current".to_owned();
@@ -91,24 +85,29 @@ fn ready(view: &View<'_>) -> Verdict {
     }
     let writable = view.writable();
     if writable < total {
-        let waiting: Vec<_> = view
-            .groups
-            .iter()
-            .filter(|group| !group.is_writable())
-            .map(|group| names::group(&view.observed.key.name, group.index))
-            .take(8)
-            .collect();
-        let message = format!(
-            "{writable} of {total} groups take messages; waiting for {}",
-            waiting.join(", ")
-        );
         let reason = if writable == 0 { "Initializing" } else { "GroupsUnavailable" };
-        return no(reason, message);
+        return no(reason, waiting(view));
     }
     if view.current() < total {
         return no("RollingUpdate", outdated(view));
     }
     Verdict::yes(kinds::READY, "AsSpecified", format!("{total} of {total} groups take messages"))
+}
+
+fn stopping(view: &View<'_>) -> String {
+    match view.observed.pods_of("broker").count() {
+        0 => "all pods are stopped; set spec.hibernate to false to go on".to_owned(),
+        left => format!("{left} broker pods are still stopping"),
+    }
+}
+
+/// Names some of the groups that take no messages.
+fn waiting(view: &View<'_>) -> String {
+    let missing = view.groups.iter().filter(|group| !group.is_writable());
+    let names = missing.map(|group| names::group(&view.observed.key.name, group.index));
+    let some: Vec<_> = names.take(8).collect();
+    let (writable, total) = (view.writable(), view.groups.len());
+    format!("{writable} of {total} groups take messages; waiting for {}", some.join(", "))
 }
 
 fn available(view: &View<'_>) -> Verdict {

@@ -52,7 +52,6 @@ pub(crate) async fn observe(
     worker: &Worker,
 ) -> Result<Observed, kube::Error> {
     let key = Key::of(&**set);
-    let uid = set.uid().unwrap_or_default();
     let shared = shared(set, &key, worker);
     let mut observed = Observed {
         shared_name_server: shared.as_ref().and_then(|set| name_server_of(set, worker)),
@@ -84,14 +83,7 @@ pub(crate) async fn observe(
             seen.insert(id.clone(), Arc::new(object));
         }
     }
-    for (id, object) in seen {
-        match owner(&object, &uid, &observed.key.name) {
-            None => drop(observed.owned.insert(id, object)),
-            Some(owner) if wanted.contains(&id) => observed.foreign.push((id, owner)),
-            // Somebody else's, where nothing of ours has to stand.
-            Some(_) => {}
-        }
-    }
+    observed.sort(seen, &wanted);
     Ok(observed)
 }
 
@@ -143,6 +135,19 @@ pub(crate) fn parse<K: Resource + DeserializeOwned>(object: &DynamicObject) -> O
 }
 
 impl Observed {
+    /// Tells what is ours from what is not.
+    fn sort(&mut self, seen: BTreeMap<ChildId, Arc<DynamicObject>>, wanted: &[ChildId]) {
+        let uid = self.set.uid().unwrap_or_default();
+        for (id, object) in seen {
+            match owner(&object, &uid, &self.key.name) {
+                None => drop(self.owned.insert(id, object)),
+                Some(owner) if wanted.contains(&id) => self.foreign.push((id, owner)),
+                // Somebody else's, where nothing of ours has to stand.
+                Some(_) => {}
+            }
+        }
+    }
+
     pub(crate) fn get(&self, kind: Kind, name: &str) -> Option<&DynamicObject> {
         self.owned.get(&ChildId { kind, name: name.to_owned() }).map(|object| &**object)
     }

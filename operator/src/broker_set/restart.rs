@@ -8,6 +8,7 @@ use kube::{Error, ResourceExt as _};
 use tracing::info;
 
 use super::build::names;
+use super::name_servers::NameServerView;
 use super::observe::{Observed, is_ready};
 use crate::context::News;
 use crate::{Context, FIELD_MANAGER, labels};
@@ -35,10 +36,13 @@ pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<()
     let cached = groups.filter_map(|index| {
         Some(Member { wanted: observed.stateful_set(index)?, pod: observed.pod(index).cloned() })
     });
-    if due(&cached.collect::<Vec<_>>()).is_empty() {
+    // Name servers go first: with an image that does not work, brokers are left as they are.
+    let may_serve = NameServerView::of(observed).complete;
+    let allowed = |restart: &Restart| may_serve || !restart.serves;
+    if !due(&cached.collect::<Vec<_>>()).iter().any(allowed) {
         return Ok(());
     }
-    for restart in due(&members(observed, context).await?) {
+    for restart in due(&members(observed, context).await?).into_iter().filter(allowed) {
         announce(&restart, observed, context).await;
         let Restart { pod, uid, reason, .. } = restart;
         let preconditions = Some(Preconditions { uid, resource_version: None });

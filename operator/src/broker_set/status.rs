@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use kube::{Error, ResourceExt as _};
 use rocketkube_crds::broker_set::{
@@ -14,6 +13,7 @@ use serde_json::json;
 use super::build::{Facts, RENDER_VERSION, name_server, names};
 use super::conditions;
 use super::image;
+use super::name_servers::NameServerView;
 use super::observe::{Observed, is_ready};
 use super::restart::Member;
 use super::trouble::{self, Trouble};
@@ -60,15 +60,6 @@ pub(crate) struct View<'a> {
     pub(crate) stopped: bool,
 }
 
-/// How the name servers are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NameServerView {
-    /// At least one answers.
-    pub(crate) available: bool,
-    /// All there should be answer, and are of the newest template.
-    pub(crate) complete: bool,
-}
-
 impl<'a> View<'a> {
     pub(crate) fn new(observed: &'a Observed, outcome: &'a Outcome) -> Self {
         let count = observed.set.spec.groups.clamp(0, 64).max(observed.existing_groups());
@@ -77,7 +68,7 @@ impl<'a> View<'a> {
             observed,
             outcome,
             groups,
-            name_server: name_server_view(observed),
+            name_server: NameServerView::of(observed),
             trouble: trouble::find(observed),
             stopped: observed.pods_of("broker").next().is_none(),
         }
@@ -118,31 +109,6 @@ fn group(observed: &Observed, outcome: &Outcome, index: i32) -> Group {
     let ready = observed.master(index).is_some();
     let address = observed.address(index);
     Group { index, state: told.or(before), address, ready, current, replica }
-}
-
-fn name_server_view(observed: &Observed) -> NameServerView {
-    let spec = &observed.set.spec.name_server;
-    let deployment = match spec {
-        Some(given) if given.addresses.is_some() => {
-            // Nobody here can tell.
-            return NameServerView { available: true, complete: true };
-        }
-        Some(given) if given.from_broker_set.is_some() => observed.shared_name_server.clone(),
-        _ => observed.name_server(),
-    };
-    deployment.as_ref().map_or(NameServerView { available: false, complete: false }, view_of)
-}
-
-fn view_of(deployment: &Deployment) -> NameServerView {
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let Some(status) = &deployment.status else {
-        return NameServerView { available: false, complete: false };
-    };
-    let (available, updated) =
-        (status.available_replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
-    let seen = status.observed_generation == deployment.metadata.generation;
-    let complete = seen && wanted > 0 && available >= wanted && updated >= wanted;
-    NameServerView { available: available > 0, complete }
 }
 
 /// The status as it should be.

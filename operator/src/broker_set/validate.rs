@@ -58,6 +58,7 @@ pub(crate) fn validate(observed: &Observed, context: &Context) -> Result<Facts, 
     problems.extend(shape(observed));
     problems.extend(changes(observed));
     problems.extend(restart_at(observed));
+    problems.extend(annotations(observed));
     problems.extend(conflicts(observed));
     let name_servers = name_servers(observed);
     match name_servers {
@@ -131,6 +132,30 @@ fn restart_at(observed: &Observed) -> Option<Problem> {
     let field = format!("metadata.annotations[{}]", labels::RESTART_AT);
     let message = format!("is {value:?}; write a time such as 2030-01-31T06:00:00Z");
     Some(Problem::new(Reason::InvalidValue, field, message))
+}
+
+/// The operator's own annotations on pods say what a pod was made from: with another's values it would
+/// be replaced again and again.
+fn annotations(observed: &Observed) -> Vec<Problem> {
+    let spec = &observed.set.spec;
+    let managed = spec.name_server.as_ref().and_then(|given| given.managed.as_ref());
+    let places = [
+        ("spec.pod.annotations", Some(&spec.pod)),
+        ("spec.nameServer.managed.pod.annotations", managed.map(|managed| &managed.pod)),
+    ];
+    let mut problems = Vec::new();
+    for (field, options) in places {
+        for key in options.iter().flat_map(|options| options.annotations.keys()) {
+            if key.starts_with(labels::PREFIX) {
+                let message = format!(
+                    "cannot have {key}; annotations of {} are the operator's",
+                    labels::PREFIX
+                );
+                problems.push(Problem::new(Reason::InvalidValue, field, message));
+            }
+        }
+    }
+    problems
 }
 
 /// Objects of others where ours should be.

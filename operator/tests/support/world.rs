@@ -150,18 +150,29 @@ fn status(pod: &Value) -> Value {
     })
 }
 
+/// Pods of a Deployment are counted, not made, but for the one that a bad image keeps from being ready.
 fn deploy(objects: &mut Objects, id: &Id, deployment: &Value) -> bool {
-    let replicas = deployment["spec"]["replicas"].clone();
+    let replicas = deployment["spec"]["replicas"].as_i64().unwrap();
+    let template = &deployment["spec"]["template"];
+    let bad = template["spec"]["containers"][0]["image"].as_str().unwrap().contains("bad");
+    let surge = i64::from(bad);
     let seen = json!({
         "observedGeneration": deployment["metadata"]["generation"],
-        "replicas": replicas,
-        "updatedReplicas": replicas,
+        "replicas": replicas + surge,
+        "updatedReplicas": if bad { surge } else { replicas },
         "availableReplicas": replicas,
     });
     if deployment["status"] == seen {
         return false;
     }
     objects.edit(id, |deployment| deployment["status"] = seen);
+    let pod_id = Id::new("", "pods", &id.namespace, &format!("{}-surge", id.name));
+    if bad {
+        objects.put(&pod_id, pod(id, deployment, "surge"));
+        objects.edit(&pod_id, |pod| pod["status"] = status(pod));
+    } else {
+        objects.remove(&pod_id);
+    }
     true
 }
 
