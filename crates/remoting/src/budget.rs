@@ -3,7 +3,8 @@
 //!
 //! A request that comes in one read is not booked, nor is what is small: it never waits for the large
 //! ones of others. A large frame is booked whole before the rest of it is read, so that frames which
-//! were let in can always be finished.
+//! were let in can always be finished. The larger it is the more room it has to leave: the longest
+//! frames fill half of the account, and whoever sends them keeps nobody from sending shorter ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,20 +21,38 @@ pub(crate) const FREE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Budget {
     max: usize,
+    /// Size of the longest frame.
+    longest: usize,
     held: AtomicUsize,
     queue: Mutex<Queue>,
 }
 
-/// Connections that are not read until there is room, in the order they came.
+/// Connections that are not read until there is room: short frames in front, and of a size those that
+/// came first.
 #[derive(Debug, Default)]
 struct Queue {
     next: u64,
-    waiting: BTreeMap<u64, (Arc<Peer>, usize)>,
+    waiting: BTreeMap<Place, Arc<Peer>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    size: usize,
+    number: u64,
 }
 
 impl Budget {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { max, held: AtomicUsize::new(0), queue: Mutex::default() }
+    /// Room for `max` bytes, and for two of the longest frames at least.
+    pub(crate) fn new(max: usize, longest: usize) -> Self {
+        let max = max.max(longest.saturating_mul(2));
+        Self { max, longest, held: AtomicUsize::new(0), queue: Mutex::default() }
+    }
+
+    /// What may be held with a frame of `size` bytes.
+    fn max_with(&self, size: usize) -> usize {
+        let (half, longest) = (self.max / 2, self.longest.max(1));
+        // In this order it cannot overflow: a share of the longest frame in 1024ths.
+        self.max - half / 1024 * (size.min(longest) * 1024 / longest)
     }
 
     /// Whether nothing large should be begun.
@@ -41,9 +60,10 @@ impl Budget {
         self.held.load(Ordering::Relaxed) >= self.max
     }
 
-    /// Books bytes if there is room for them.
-    fn take(&self, bytes: usize) -> bool {
-        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.max);
+    /// Books bytes more for a frame of `size` if there is room for them.
+    fn take(&self, bytes: usize, size: usize) -> bool {
+        let max = self.max_with(size);
+        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= max);
         self.held.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).is_ok()
     }
 
@@ -55,13 +75,14 @@ impl Budget {
     /// Wakes those at the head of the queue for whom there is room now.
     pub(crate) fn offer(&self) {
         let mut queue = self.queue.lock();
-        let mut room = self.max.saturating_sub(self.held.load(Ordering::Acquire));
-        while let Some(first) = queue.waiting.first_entry()
-            && first.get().1 <= room
-        {
-            let (peer, asked) = first.remove();
-            room -= asked;
-            peer.wake();
+        let mut held = self.held.load(Ordering::Acquire);
+        while let Some(first) = queue.waiting.first_entry() {
+            let size = first.key().size;
+            held = held.saturating_add(size);
+            if held > self.max_with(size) {
+                break;
+            }
+            first.remove().wake();
         }
     }
 }
@@ -75,7 +96,7 @@ pub(crate) struct Charge {
     /// Size of the frame that was let in.
     frame: usize,
     /// Its place in the queue, or one that it had.
-    place: Option<u64>,
+    place: Option<Place>,
 }
 
 impl Charge {
@@ -86,13 +107,13 @@ impl Charge {
             self.budget.get_or_insert_with(|| Arc::clone(budget));
             // Under the lock, so that whoever gives back finds either the booking or the place.
             let mut queue = budget.queue.lock();
-            if !budget.take(size.saturating_sub(self.bytes)) {
+            if !budget.take(size.saturating_sub(self.bytes), size) {
                 let queued = self.place.is_some_and(|place| queue.waiting.contains_key(&place));
                 if !queued {
-                    self.place = Some(queue.next);
-                    let (place, asked) = (queue.next, size.saturating_sub(self.bytes));
-                    queue.waiting.insert(place, (Arc::clone(peer), asked));
+                    let place = Place { size, number: queue.next };
                     queue.next += 1;
+                    queue.waiting.insert(place, Arc::clone(peer));
+                    self.place = Some(place);
                 }
                 return false;
             }
@@ -161,7 +182,7 @@ mod tests {
 
     #[test]
     fn frames_are_let_in_whole_as_long_as_there_is_room() {
-        let (budget, peers) = (Arc::new(Budget::new(100_000)), [1, 2, 3].map(peer));
+        let (budget, peers) = (Arc::new(Budget::new(200_000, 60_000)), [1, 2, 3].map(peer));
         let mut charges: [Charge; 3] = Default::default();
         let let_in =
             |charges: &mut [Charge; 3], n: usize| charges[n].let_in(&budget, 60_000, &peers[n]);
@@ -180,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_held_all_the_same_is_booked_and_keeps_frames_out() {
-        let budget = Arc::new(Budget::new(100_000));
+        let budget = Arc::new(Budget::new(100_000, 50_000));
         let (mut held, mut frame) = (Charge::default(), Charge::default());
         held.hold(&budget, FREE);
         assert!(held.budget.is_none(), "small amounts are not booked");
@@ -196,8 +217,24 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_frames_leave_half_to_shorter_ones_which_also_go_first() {
+        let budget = Arc::new(Budget::new(1 << 20, 1 << 18));
+        let [first, second, long, short] = [1, 2, 3, 4].map(peer);
+        let mut charges: [Charge; 4] = Default::default();
+        assert!(charges[0].let_in(&budget, 1 << 18, &first));
+        assert!(charges[1].let_in(&budget, 1 << 18, &second));
+        assert!(!charges[2].let_in(&budget, 1 << 18, &long));
+        assert!(charges[3].let_in(&budget, 1 << 17, &short), "three quarters are for such");
+        let mut more: [Charge; 2] = Default::default();
+        assert!(more[0].let_in(&budget, 1 << 17, &short));
+        assert!(!more[1].let_in(&budget, 1 << 17, &short));
+        more[0] = Charge::default();
+        assert!(is_woken(&short) && !is_woken(&long));
+    }
+
+    #[test]
     fn who_is_gone_holds_no_place() {
-        let budget = Arc::new(Budget::new(100_000));
+        let budget = Arc::new(Budget::new(200_000, 90_000));
         let (mut first, mut gone, mut last) =
             (Charge::default(), Charge::default(), Charge::default());
         let waiting = peer(3);

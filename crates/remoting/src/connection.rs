@@ -35,7 +35,7 @@ const ROUND_REQUESTS: u64 = 24;
 const ROUNDS: usize = 4;
 /// How long a finished connection waits for the peer to close its side. Closing with unread bytes
 /// resets the connection, and a reset can overtake the last answers.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_millis(500);
 /// Ticks of silence after which every answer has been taken, so that none can be overtaken.
 const QUIET: u32 = 2;
 
@@ -54,8 +54,7 @@ pub(crate) struct Shared<S> {
 
 impl<S> Shared<S> {
     pub(crate) fn new(service: Arc<S>, limits: Limits) -> Self {
-        // The longest frame has to fit.
-        let budget = Arc::new(Budget::new(limits.unfinished.max(limits.frame)));
+        let budget = Arc::new(Budget::new(limits.unfinished, limits.frame));
         Self {
             service,
             limits,

@@ -29,7 +29,7 @@ pub struct Limits {
     /// Most bytes of memory that all connections together may hold in frames of which only a part has
     /// come, and in what is left undone because peers do not take their answers; 16 KiB of each
     /// connection do not count. Beyond, large frames are not read on until there is room, and answers
-    /// are made for those who take them. Default 256 MiB.
+    /// are made for those who take them; the longest frames may take half of it. Default 256 MiB.
     pub unfinished: usize,
     /// No more requests are read from a peer that has this many bytes of answers to take.
     /// Default 4 MiB. What is handled already is not cut, so one answer more can be waiting.

@@ -329,6 +329,11 @@ impl Peer {
         true
     }
 
+    /// Whether an answer is promised that was not given.
+    pub(crate) fn is_promised(&self) -> bool {
+        self.deferred.load(Ordering::Acquire) > 0
+    }
+
     /// Whether every promised answer was given, and has been collected.
     pub(crate) fn is_settled(&self) -> bool {
         let state = self.state.lock();

@@ -87,6 +87,11 @@ impl Registry {
         self.peers.lock().values().for_each(|peer| peer.finish());
     }
 
+    /// Whether somebody is still promised an answer.
+    pub(crate) fn has_promises(&self) -> bool {
+        self.peers.lock().values().any(|peer| peer.is_promised())
+    }
+
     pub(crate) fn close_all(&self, reason: CloseReason) {
         self.peers.lock().values().for_each(|peer| peer.close_for(reason));
     }

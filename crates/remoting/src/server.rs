@@ -190,7 +190,10 @@ impl<S: Service> Server<S> {
             let before = progress();
             match time::timeout(STALLED, self.connections.wait()).await {
                 Ok(()) => return true,
-                Err(_) if progress() == before => return false,
+                // Answers that were promised may wait for a disk, which is no fault of the peer.
+                Err(_) if progress() == before && !self.shared.registry.has_promises() => {
+                    return false;
+                }
                 Err(_) => {}
             }
         }

@@ -211,6 +211,22 @@ async fn a_stopping_server_waits_neither_for_quiet_peers_nor_for_those_that_take
     assert_eq!(server.counters.closed(CloseReason::Aborted), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stopping_server_waits_for_answers_that_were_promised() {
+    let server = start();
+    let mut stream = server.connect().await;
+    until(|| !server.service.peers.lock().is_empty()).await;
+    let peer = Arc::clone(&server.service.peers.lock()[0]);
+    let promise = peer.defer();
+    server.shutdown.cancel();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    peer.send(&frame(&echo(3, b"from a slow disk"))).unwrap();
+    drop(promise);
+    assert_eq!(read_command(&mut stream).await.body, b"from a slow disk");
+    drop(stream);
+    server.task.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_peer_that_is_closed_or_gone_takes_nothing() {
     let server = start();
