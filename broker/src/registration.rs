@@ -17,6 +17,7 @@ use rocketkube_protocol::{Command, version};
 use rocketkube_remoting::{CallError, ConnectError, Connection};
 use rocketkube_store::Topic;
 use tokio::sync::watch;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -40,6 +41,8 @@ enum RegistrationError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error("the announcement was not made: {0}")]
+    Announcement(#[from] JoinError),
     #[error("name server answered {code}: {remark}")]
     Refused { code: ResponseCode, remark: String },
 }
@@ -128,7 +131,7 @@ pub(crate) async fn keep_registered(
 
 /// One connection to a name server, from the first announcement to its failure or our end.
 async fn session(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     namesrv: &str,
     changes: &mut watch::Receiver<News>,
     shutdown: &CancellationToken,
@@ -169,24 +172,14 @@ async fn session(
 }
 
 async fn register(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     connection: &Connection,
     news: &News,
     data_version: DataVersion,
 ) -> Result<(), RegistrationError> {
-    let topics: Vec<Arc<Topic>> = match news {
-        News::Everything => broker.store.topics(),
-        News::Topics(names) => names.iter().filter_map(|name| broker.store.topic(name)).collect(),
-    };
-    let limited = |topic: &Arc<Topic>| {
-        let config = wire(topic);
-        let perm = broker.permission.limit(config.perm);
-        (topic.name().to_owned(), TopicConfig { perm, ..config })
-    };
-    let table = topics.iter().map(limited).collect();
-    let topics = TopicConfigTable { data_version, topic_config_table: table };
-    let body = RegisterBrokerBody { filter_server_list: Vec::new(), topics };
-    let body = body.encode(true, version::OURS);
+    // As long as there are topics, so not on a thread that serves.
+    let (of, news) = (Arc::clone(broker), news.clone());
+    let body = spawn_blocking(move || announcement(&of, &news, data_version)).await?;
     let address = broker.advertised.to_string();
     let header = RegisterBroker {
         broker_name: broker.config.name.as_str().into(),
@@ -200,6 +193,23 @@ async fn register(
         ..RegisterBroker::default()
     };
     call(connection, Command::request(RequestCode::REGISTER_BROKER, &header).body(body)).await
+}
+
+/// The compressed body of an announcement.
+fn announcement(broker: &Broker, news: &News, data_version: DataVersion) -> Vec<u8> {
+    let topics: Vec<Arc<Topic>> = match news {
+        News::Everything => broker.store.topics(),
+        News::Topics(names) => names.iter().filter_map(|name| broker.store.topic(name)).collect(),
+    };
+    let limited = |topic: &Arc<Topic>| {
+        let config = wire(topic);
+        let perm = broker.permission.limit(config.perm);
+        (topic.name().to_owned(), TopicConfig { perm, ..config })
+    };
+    let table = topics.iter().map(limited).collect();
+    let topics = TopicConfigTable { data_version, topic_config_table: table };
+    let body = RegisterBrokerBody { filter_server_list: Vec::new(), topics };
+    body.encode(true, version::OURS)
 }
 
 async fn unregister(broker: &Broker, connection: &Connection) -> Result<(), RegistrationError> {

@@ -321,15 +321,18 @@ async fn keep_house(broker: Arc<Broker>, end: CancellationToken) {
             () = end.cancelled() => return,
             _ = rounds.tick() => {} // Cancel-safe: the next one comes anyway.
         }
-        broker.housekeeping();
         make_room(&broker).await;
     }
 }
 
-/// One pass of retention, away from the threads that serve.
+/// One pass of both, away from the threads that serve.
 async fn make_room(broker: &Arc<Broker>) {
     let retaining = Arc::clone(broker);
-    match spawn_blocking(move || retain(&retaining, &|| retaining.disk())).await {
+    let pass = move || {
+        retaining.housekeeping();
+        retain(&retaining, &|| retaining.disk())
+    };
+    match spawn_blocking(pass).await {
         Ok(Ok(done)) if done.segments_deleted > 0 => {
             let (segments, forced) = (done.segments_deleted, done.forced);
             info!(segments, forced, "old segments deleted");
