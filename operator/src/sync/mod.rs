@@ -1,8 +1,8 @@
 //! `Topic` and `ConsumerGroup`: what they declare is made in brokers and kept so.
 //!
 //! One worker for each `BrokerSet` speaks the admin protocol with its masters. Everything about an
-//! object that can be decided without asking anybody is pure: [`verdict`], [`plan`], [`report`],
-//! [`topic`], [`consumer_group`], [`lag`] and [`consent`].
+//! object that can be decided without asking anybody is pure: `verdict`, `plan`, `report`,
+//! `topic`, `consumer_group`, `lag` and `consent`.
 //!
 //! Nothing here starts pods, or knows how brokers keep what they are told.
 
