@@ -60,17 +60,17 @@ pub(crate) fn open<M: Machine>(
         opening.add_segment(0)?;
     }
     let Opening { segments, epochs, seal, .. } = &mut opening;
-    let mut end = Walk::new(segments, &mut machine, epochs, *seal, durable).run(resume)?;
+    let mut end = Walk::new(segments, &mut machine, epochs, *seal, before).run(resume)?;
 
     let active = opening.enter(&mut end)?;
-    let torn = opening.clear_behind(active, end.offset)?;
+    let torn = opening.clear_behind(active, &end)?;
     // Nothing was lost with the header of a segment in which there was nothing yet.
     let log_end = opening.segments[active].end();
     opening.damage.retain(|damage| damage.range.start < log_end);
     end.damage.append(&mut opening.damage);
     opening.flush_from(durable.min(end.offset))?;
     let epoch = opening.begin_epoch(&end)?;
-    progress.mark(end.offset, false)?;
+    progress.reopen(end.offset)?;
 
     let first = &opening.segments[0];
     let recovery = Recovery {
@@ -168,9 +168,13 @@ impl Opening {
 
     /// Zeroes what a torn write left behind the end, and deletes the segments behind it, in which
     /// there is no valid frame. Gives the range that held anything.
-    fn clear_behind(&mut self, active: usize, end: u64) -> Result<Option<Range<u64>>, LogError> {
+    fn clear_behind(&mut self, active: usize, end: &End) -> Result<Option<Range<u64>>, LogError> {
         let segment = &self.segments[active];
-        let torn = scan::clear(segment, end).map_err(LogError::io("clear", &segment.path))?;
+        let torn = if end.closed {
+            None
+        } else {
+            scan::clear(segment, end.offset).map_err(LogError::io("clear", &segment.path))?
+        };
         if torn.is_some() {
             segment.flush(&self.options.faults)?;
         }
@@ -182,7 +186,7 @@ impl Opening {
         if !later.is_empty() {
             self.directory.sync(&self.directory.segments())?;
         }
-        Ok(torn.map(|last| end..last))
+        Ok(torn.map(|last| end.offset..last))
     }
 
     /// What a killed process left to the kernel counts only once it is on disk.

@@ -110,7 +110,14 @@ impl ProgressFile {
         self.file.write_all_at(&self.last.encode(self.seal), slot)
     }
 
-    /// Writes the next slot and waits for the disk: for beginnings and ends of a run.
+    /// Writes both slots and waits for the disk: from now on nothing says any more that the log was
+    /// closed, even if one slot is lost.
+    pub(crate) fn reopen(&mut self, durable: u64) -> Result<(), LogError> {
+        self.note(durable, false).map_err(LogError::io("write", &self.path))?;
+        self.mark(durable, false)
+    }
+
+    /// Writes the next slot and waits for the disk: for the end of a run.
     pub(crate) fn mark(&mut self, durable: u64, clean: bool) -> Result<(), LogError> {
         self.note(durable, clean)
             .and_then(|()| self.file.sync_all())

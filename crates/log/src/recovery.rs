@@ -15,6 +15,7 @@ use crate::{
     frame::{FRAME_HEADER, FrameHeader, Seal, align_up},
     machine::{Items, Machine},
     missing,
+    progress::Progress,
     reader::{Frame, Reader},
     scan,
     segment::{Segment, path_of},
@@ -75,6 +76,8 @@ pub(crate) struct End {
     pub(crate) chain: Option<Chain>,
     pub(crate) items: u64,
     pub(crate) damage: Vec<Damage>,
+    /// The run before closed the log here: there is nothing behind to be cleared.
+    pub(crate) closed: bool,
 }
 
 /// One pass over the frames from a resume point to the end.
@@ -86,20 +89,24 @@ pub(crate) struct Walk<'a, M> {
     chain: Option<Chain>,
     /// Highest position that is known to have been durable.
     durable: u64,
+    /// Where the run before closed the log. Nothing was written since.
+    closed_at: Option<u64>,
     items: u64,
     damage: Vec<Damage>,
 }
 
 impl<'a, M: Machine> Walk<'a, M> {
-    /// `durable`: what the run before is known to have flushed.
+    /// `before`: what the run before is known to have flushed, and whether it ended there.
     pub(crate) fn new(
         segments: &'a [Arc<Segment>],
         machine: &'a mut M,
         epochs: &'a mut Epochs,
         seal: Seal,
-        durable: u64,
+        before: Option<Progress>,
     ) -> Self {
         let reader = Reader::new(seal);
+        let durable = before.map_or(0, |progress| progress.durable);
+        let closed_at = before.filter(|progress| progress.clean).map(|progress| progress.durable);
         Self {
             segments,
             machine,
@@ -107,6 +114,7 @@ impl<'a, M: Machine> Walk<'a, M> {
             reader,
             chain: None,
             durable,
+            closed_at,
             items: 0,
             damage: Vec::new(),
         }
@@ -185,6 +193,9 @@ impl<'a, M: Machine> Walk<'a, M> {
     /// itself there may be one that does not name the frame before it, because that was lost
     /// already when this one was written.
     fn further(&mut self, index: usize, at: u64) -> Option<(usize, u64)> {
+        if self.is_closed_at(at) {
+            return None;
+        }
         let least = self.chain.unwrap_or(Chain::GENESIS);
         for (next, segment) in self.segments.iter().enumerate().skip(index) {
             let from = if next == index { at } else { segment.first_frame() };
@@ -204,6 +215,12 @@ impl<'a, M: Machine> Walk<'a, M> {
             }
         }
         None
+    }
+
+    /// Whether the log was closed at the end of the last frame: what is behind was never written, and
+    /// reading it, as the space is set aside in large pieces, would take most of the time of a start.
+    fn is_closed_at(&self, at: u64) -> bool {
+        self.closed_at == Some(at) && self.chain.is_some()
     }
 
     /// Where only the payload is lost, the header still says where the next frame starts.
@@ -281,6 +298,7 @@ impl<'a, M: Machine> Walk<'a, M> {
             chain: self.chain,
             items: self.items,
             damage: Vec::new(),
+            closed: self.is_closed_at(at),
         };
         if durable > at {
             self.lose(at..durable);

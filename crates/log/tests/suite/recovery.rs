@@ -536,3 +536,37 @@ fn segments_missing_in_front_are_damage_where_the_caller_knows_of_them() {
     assert_eq!((&missing.path, &missing.range), (&segment_path(log.dir.path(), 0), &(0..SMALL)));
     assert_eq!(opened.damage(), [missing]);
 }
+
+#[test]
+fn a_closed_log_is_not_searched_behind_its_end() {
+    let mut written = written(&[100, 100]);
+    let end = written.end;
+    written.image.segment(0)[end as usize + 512] = 7;
+    let (log, recovery) = written.open(&written.image);
+    assert_eq!((tags(&log), recovery.end, recovery.torn), (vec![0, 1], end, None));
+    drop(log);
+    // Without that knowledge it is.
+    let written = written.without_progress();
+    let (_, recovery) = written.open(&written.image);
+    assert_eq!(recovery.torn, Some(end..end + 513));
+}
+
+#[test]
+fn that_a_log_was_closed_is_forgotten_as_soon_as_it_is_opened() {
+    let before = written(&[100, 100]);
+    let (log, _) = before.open(&before.image);
+    let lost = frame_of(&append(&log, 2, 100));
+    append(&log, 3, 100);
+    let mut image = Image::of(before.dir.path());
+    drop(log);
+    image.segment(0)[lost.start as usize + 1] ^= 1;
+    let progress = image.get(Path::new("progress")).unwrap().clone();
+    for slot in [0, 4096] {
+        let mut damaged = progress.clone();
+        damaged[slot + 20] ^= 1;
+        image.set(Path::new("progress"), damaged);
+        let (log, recovery) = before.open(&image);
+        assert_eq!(tags(&log), [0, 1, 3], "without the slot at {slot}");
+        assert_eq!(recovery.damage.len(), 1);
+    }
+}
