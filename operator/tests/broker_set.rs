@@ -139,6 +139,27 @@ async fn a_bad_image_reaches_a_name_server_first_and_no_broker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bad_image_that_is_taken_out_of_the_spec_is_gone() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    let bad = json!({ "groups": 2, "image": "rocketkube:bad" });
+    for before in [json!({ "groups": 2 }), bad.clone()] {
+        let name = if before == bad { "fresh" } else { "orders" };
+        cluster.apply(name, &before);
+        cluster.quiet().await;
+        cluster.apply(name, &bad);
+        cluster.quiet().await;
+        assert_eq!(cluster.condition(name, "Stalled").unwrap().1, "ImagePull");
+
+        cluster.apply(name, &json!({ "groups": 2 }));
+        cluster.quiet().await;
+        assert!(cluster.is_ready(name), "{name}: {:?}", cluster.condition(name, "Ready"));
+        let pod = cluster.get("", "pods", &format!("{name}-b0-0")).unwrap();
+        assert_eq!(pod["spec"]["containers"][0]["image"], "rocketkube:1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_image_is_named_and_the_next_apply_heals_it() {
     let cluster = Cluster::new();
     let _operator = Operator::start(&cluster.server);

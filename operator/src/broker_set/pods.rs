@@ -43,6 +43,13 @@ pub(crate) async fn label(
     Ok(())
 }
 
+/// The image that our container of a pod runs. Others may have been added to the pod by somebody else.
+pub(crate) fn image(pod: &Pod) -> Option<String> {
+    let component = pod.labels().get(labels::COMPONENT)?;
+    let containers = &pod.spec.as_ref()?.containers;
+    containers.iter().find(|container| container.name == *component)?.image.clone()
+}
+
 /// A patch with what the pod lacks, for this pod and no other of its name.
 fn missing(
     pod: &Pod,

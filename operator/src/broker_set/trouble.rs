@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStateWaiting, Pod};
 use kube::ResourceExt as _;
 
 use super::observe::Observed;
+use super::pods;
 
 /// What keeps a pod from serving until somebody acts. Reasons of condition `Stalled`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,14 @@ pub(crate) fn find(observed: &Observed) -> Option<Trouble> {
     let order = ["ImagePull", "CrashLoop", "Unschedulable"];
     found.sort_by_key(|trouble| order.iter().position(|reason| *reason == trouble.reason));
     found.into_iter().next()
+}
+
+/// Whether the node of a pod that is to run the image has failed to get it.
+pub(crate) fn cannot_get(observed: &Observed, image: &str) -> bool {
+    observed.pods.iter().any(|pod| {
+        pods::image(pod).as_deref() == Some(image)
+            && of_pod(pod).is_some_and(|trouble| trouble.reason == "ImagePull")
+    })
 }
 
 fn of_pod(pod: &Pod) -> Option<Trouble> {

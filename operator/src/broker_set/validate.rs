@@ -10,7 +10,8 @@ use rocketkube_crds::broker_set::{GroupState, NameServer};
 
 use super::build::name_server;
 use super::build::{Facts, GroupFacts, RENDER_VERSION};
-use super::observe::{Observed, Owner};
+use super::observe::{Observed, Owner, is_ready};
+use super::{pods, trouble};
 use crate::{Context, labels};
 
 /// Why a spec cannot be made true. The reason of condition `SpecValid`.
@@ -251,13 +252,20 @@ fn group_state(
 }
 
 /// The image of all pods: what the spec says, else what they run, else the operator's own release.
-/// What they run is in the status, and until that was written in the pods' own template.
+/// What they run is what a broker serves with; where none does, what the status has or the pods'
+/// template, as long as nodes can get it: without that, an image with a mistake would outlive its
+/// removal from the spec.
 fn image(observed: &Observed, context: &Context) -> String {
     let spec = observed.set.spec.image.clone();
+    let serving = || observed.pods_of("broker").find(|pod| is_ready(pod)).and_then(pods::image);
     let status = || observed.set.status.as_ref().and_then(|status| status.image.clone());
-    let running = || {
+    let template = || {
         let template = observed.stateful_set(0)?.spec?.template;
         template.spec?.containers.into_iter().next()?.image
     };
-    spec.or_else(status).or_else(running).unwrap_or_else(|| context.config.broker_image.clone())
+    let can_be_had = |image: &String| !trouble::cannot_get(observed, image);
+    spec.or_else(serving)
+        .or_else(|| status().filter(can_be_had))
+        .or_else(|| template().filter(can_be_had))
+        .unwrap_or_else(|| context.config.broker_image.clone())
 }
