@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocketkube_service::http::Health;
+use rocketkube_service::logs::chain;
 use rocketkube_store::{AppendError, StoreError};
 use tracing::{info, warn};
 
 use crate::broker::Broker;
-use crate::refusal::chain;
 
 /// What keeps the broker from storing messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 //! One enum per request family. Clients retry on some codes and not on others, so each variant
 //! names its code: no wildcard, a new variant has to be thought about.
 
-use std::error::Error;
 use std::fmt;
 
 use rocketkube_protocol::batch::BatchError;
@@ -11,22 +10,12 @@ use rocketkube_protocol::code::ResponseCode;
 use rocketkube_protocol::header::HeaderError;
 use rocketkube_protocol::names::NameError;
 use rocketkube_protocol::record::RecordError;
+use rocketkube_service::logs::chain;
 use rocketkube_store::{AppendError, ReadError, StoreError};
 
 /// An error that a client is told: a code for programs, its text as remark for people.
 pub(crate) trait Refusal: fmt::Display {
     fn code(&self) -> ResponseCode;
-}
-
-/// A store's error with its causes: the first one alone rarely says what to change.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What a client is told of a failed read: nothing of this machine's files, which the log names.

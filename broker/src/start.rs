@@ -9,6 +9,7 @@ use rocketkube_log::Recovery;
 use rocketkube_remoting::{BindError, Limits, Server};
 use rocketkube_service::descriptors::{self, TooFew};
 use rocketkube_service::http::Health;
+use rocketkube_service::logs::chain;
 use rocketkube_service::metrics::{Registry, register_process};
 use rocketkube_store::{
     Flush, OpenError, Opening, Options, Retained, Retention, Store, StoreError, Volume,
@@ -25,7 +26,6 @@ use crate::handler::pull::UNSENT_MAX;
 use crate::metrics::{self, Metrics};
 use crate::name_servers;
 use crate::permission::{self, Permission, StateError};
-use crate::refusal::chain;
 use crate::registration::keep_registered;
 use crate::topics;
 use crate::wake::{Confirmations, Parked, queue_key};

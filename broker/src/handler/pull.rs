@@ -7,6 +7,7 @@ use rocketkube_protocol::code::ResponseCode;
 use rocketkube_protocol::header::{PullMessage, pull_flag};
 use rocketkube_protocol::{ExtWriter, Request};
 use rocketkube_remoting::{Deferral, Output, Peer};
+use rocketkube_service::logs::chain;
 use rocketkube_store::{
     Extent, FileRange, Limits, Queue, QueueOffset, Read, ReadError, Status, Topic,
 };
@@ -18,7 +19,7 @@ use crate::cold::ColdRead;
 use crate::consumers::Group;
 use crate::filter::{self, TagFilter};
 use crate::metrics::Counted;
-use crate::refusal::{PullError, chain};
+use crate::refusal::PullError;
 use crate::session::Session;
 use crate::topics::PERM_READ;
 use crate::wake::queue_key;

@@ -1,5 +1,6 @@
 //! Logs on standard error: text for people, JSON for collectors.
 
+use std::error::Error;
 use std::io::IsTerminal as _;
 use std::str::FromStr;
 
@@ -84,4 +85,15 @@ pub fn start(format: LogFormat) -> Result<Logs, LogsError> {
     };
     started.map_err(|_| LogsError::AlreadySet)?;
     Ok(Logs(guard))
+}
+
+/// An error with its causes, in one line: the first one alone rarely says what to change.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -4,7 +4,6 @@
 //! One that answers is asked for its version only, as long as nothing changed.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use rocketkube_client::protocol::names;
 use rocketkube_client::{Admin, Client, ClientError, ClientOptions};
 use rocketkube_crds::BrokerSet;
 use rocketkube_crds::broker_set::{GroupState, GroupStatus};
+use rocketkube_service::logs::chain;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -160,24 +160,13 @@ impl Master {
         let pause = if let Some(failure) = &self.failure {
             (failure.pause * 2).min(PAUSES.end)
         } else {
-            warn!(broker = self.name, error = words(error), "does not answer");
+            warn!(broker = self.name, error = chain(error), "does not answer");
             PAUSES.start
         };
         let now = Instant::now();
         let since = self.failure.as_ref().map_or(now, |failure| failure.since);
-        self.failure = Some(Failure { words: words(error), since, again: now + pause, pause });
+        self.failure = Some(Failure { words: chain(error), since, again: now + pause, pause });
     }
-}
-
-/// An error with its causes.
-fn words(error: &ClientError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// A change that a broker refused, in its own words.
@@ -311,7 +300,7 @@ impl Masters {
             return Err(words);
         }
         self.failed(index, &error);
-        Err(words(&error))
+        Err(chain(&error))
     }
 
     /// What is left to read in queues of a topic on one master; `None` if nothing is.
@@ -332,7 +321,7 @@ impl Masters {
             Err(error) => {
                 let text = refusal(&error).unwrap_or_else(|| {
                     self.failed(index, &error);
-                    words(&error)
+                    chain(&error)
                 });
                 Some(text)
             }
