@@ -55,8 +55,8 @@ lint: ## format, clippy, documentation, layers
 	.ci/layers
 
 .PHONY: crds
-crds: ## write the definitions of the Kubernetes API from its types; a test compares
-	cargo run -q -p rocketkube-crds -- crds/generated
+crds: ## write the definitions of the Kubernetes API and their reference from the types; a test compares
+	cargo run -q -p rocketkube-crds -- crds/generated docs/kubernetes/reference.md
 	cp crds/generated/*.yaml charts/rocketkube/files/crds/
 
 # --- Kubernetes.

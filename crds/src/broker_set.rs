@@ -128,10 +128,10 @@ pub struct BrokerSetSpec {
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
 
-    /// When nodes pull the image: Always, `IfNotPresent` or Never.
+    /// When nodes pull the image: Always, `IfNotPresent` or Never. A change restarts the brokers.
     pub image_pull_policy: ImagePullPolicy,
 
-    /// Secrets of this namespace for pulling the image.
+    /// Secrets of this namespace for pulling the image. A change restarts the brokers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -163,8 +163,8 @@ pub struct BrokerSetSpec {
     )]
     pub replicas_per_group: i32,
 
-    /// Name servers of the cluster: exactly one of managed, fromBrokerSet and addresses. Default:
-    /// two that are managed.
+    /// Name servers of the cluster: exactly one of managed, fromBrokerSet and addresses. A change to
+    /// other name servers restarts the brokers. Default: two that are managed.
     // Neither a default nor merged field by field: the API server would keep the part that was
     // there beside the one that replaces it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,7 +192,8 @@ pub struct BrokerSetSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Where and how broker pods run. All but labels and annotations restart the brokers.
+    /// Where and how broker pods run. A change restarts the brokers, except one of labels and
+    /// annotations: pods that run are given those.
     pub pod: PodOptions,
 
     /// Who may declare topics and consumer groups here.

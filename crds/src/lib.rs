@@ -16,6 +16,7 @@ mod consumer_group;
 pub mod generate;
 mod managed;
 mod quantity;
+pub mod reference;
 mod topic;
 
 pub use broker_set::{BrokerSet, BrokerSetSpec, BrokerSetStatus};

@@ -1,4 +1,5 @@
-//! `crdgen` prints the custom resource definitions; `crdgen DIR` writes them to files there.
+//! `crdgen` prints the custom resource definitions; `crdgen DIR FILE` writes them to files in a folder,
+//! and what people read of them, the reference of their fields, to a file.
 
 #![forbid(unsafe_code)]
 
@@ -7,13 +8,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use rocketkube_crds::generate::{definitions, file_name, yaml};
+use rocketkube_crds::reference::markdown;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match &arguments[..] {
         [] => print(),
-        [directory] => write(directory.as_ref()),
-        _ => bail!("usage: crdgen [DIR]"),
+        [directory, reference] => write(directory.as_ref(), reference.as_ref()),
+        _ => bail!("usage: crdgen [DIR FILE]"),
     }
 }
 
@@ -27,11 +29,13 @@ fn print() -> anyhow::Result<()> {
     }
 }
 
-fn write(directory: &Path) -> anyhow::Result<()> {
+fn write(directory: &Path, reference: &Path) -> anyhow::Result<()> {
     for definition in definitions() {
-        let path = directory.join(file_name(&definition));
-        std::fs::write(&path, yaml(&definition)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_file(&directory.join(file_name(&definition)), &yaml(&definition)?)?;
     }
-    Ok(())
+    write_file(reference, &markdown(&definitions()))
+}
+
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -64,7 +64,7 @@ pub struct GroupSync {
     /// Whether the broker group has it as declared.
     #[serde(default)]
     pub synced: bool,
-    /// Why not.
+    /// Why it does not have it as declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,

@@ -29,7 +29,7 @@ pub struct Size {
 }
 
 impl Size {
-    const PATTERN: &str = "^([0-9]{1,19}|[0-9]{1,9}(Ki|Mi|Gi|k|M|G)|[0-9]{1,7}(Ti|T))$";
+    pub(crate) const PATTERN: &str = "^([0-9]{1,19}|[0-9]{1,9}(Ki|Mi|Gi|k|M|G)|[0-9]{1,7}(Ti|T))$";
     const UNITS: [(&str, u64); 8] = [
         ("Ki", 1 << 10),
         ("Mi", 1 << 20),
@@ -106,7 +106,7 @@ pub struct Span {
 }
 
 impl Span {
-    const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$";
+    pub(crate) const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$";
     /// In the order in which they may stand.
     const UNITS: [(char, u64); 3] = [('h', 3600), ('m', 60), ('s', 1)];
 

@@ -36,7 +36,7 @@ pub enum FlushMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Messages {
-    /// Longest message body, 1 to 8Mi. Clients have a limit of their own, 4Mi unless set.
+    /// Longest message body in bytes, 1 to 8Mi. Clients have a limit of their own, 4Mi unless set.
     #[schemars(extend("x-kubernetes-validations" = [
         Rule::new("quantity(self).compareTo(quantity('1')) >= 0 && \
                    quantity(self).compareTo(quantity('8Mi')) <= 0")

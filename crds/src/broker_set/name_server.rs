@@ -50,10 +50,11 @@ pub struct ManagedNameServer {
     /// How many. Each knows all brokers, and clients go on with those that are left.
     #[schemars(range(min = 1, max = 9))]
     pub replicas: i32,
-    /// CPU and memory of a name server. Default: neither requested nor limited.
+    /// CPU and memory of a name server. A change replaces the name servers. Default: neither
+    /// requested nor limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
-    /// Where and how name server pods run.
+    /// Where and how name server pods run. A change replaces the name servers.
     pub pod: PodOptions,
 }
 

@@ -6,5 +6,6 @@
 mod definitions;
 mod examples;
 mod limits;
+mod reference;
 mod rules;
 mod support;
