@@ -36,11 +36,12 @@ def act(given):
 
 def _needed_by(verb):
     """Says which scenarios use a verb, read from the scenarios themselves."""
-    used = re.compile(rf'tool\(\s*"{verb}"')
+    # By its name, or by the harness's class for it.
+    used = re.compile(rf'tool\(\s*"{verb}"|\b{verb.capitalize()}\(')
     numbers = set()
     for file in sorted(CASES.glob("*.py")):
         # What stands in front of the first scenario of a file is used by all of them.
-        head, *cases = re.split(r'^@scenario\("', file.read_text(), flags=re.M)
+        head, *cases = re.split(r'^@scenario\(\s*"', file.read_text(), flags=re.M)
         numbers |= {case.partition('"')[0] for case in cases if used.search(head + case)}
     who = f"scenarios {', '.join(sorted(numbers))} need it" if numbers else "no scenario needs it"
     return f": {who}; PROVIDER=local has it"

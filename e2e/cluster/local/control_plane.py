@@ -23,6 +23,7 @@ from .settings import (
 from .shell import await_true, run
 
 BRIDGE = "nodes"
+AUDIT_LOG = STATE / HUB / "logs/audit.log"
 ETCD = "http://127.0.0.1:2379"
 READY_SECONDS = 60
 
@@ -66,6 +67,7 @@ def create():
 def start():
     """Everything up to a ready API server, and what then runs on its own."""
     _start_relay()
+    (STATE / "audit.json").write_text(json.dumps(_audit_policy()))
     program = build.components() / "components"
     hub.start("etcd", [program, "etcd", *_etcd_flags()])
     hub.start("kube-apiserver", [program, "kube-apiserver", *_api_server_flags()])
@@ -139,7 +141,28 @@ def _api_server_flags():
         # Pods of a lost node move after seconds, where a real cluster takes five minutes.
         "--default-not-ready-toleration-seconds=15",
         "--default-unreachable-toleration-seconds=15",
+        f"--audit-policy-file={STATE / 'audit.json'}",
+        f"--audit-log-path={AUDIT_LOG}",
     ]
+
+
+def _audit_policy():
+    """Requests of pods that are to change something, each once, when it is answered. Kubernetes itself also
+    uses accounts, in a namespace of its own."""
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+            {
+                "level": "Metadata",
+                "userGroups": ["system:serviceaccounts"],
+                "verbs": ["create", "update", "patch", "delete", "deletecollection"],
+            },
+            {"level": "None"},
+        ],
+    }
 
 
 def _controller_flags():
