@@ -58,13 +58,6 @@ pub(crate) trait Declared:
     /// The status that says this, conditions apart; what does not come from `report` stays.
     fn reported(&self, report: &Report<Self::Settings>) -> Self::Status;
 
-    fn refers_to(&self, key: &Key) -> bool {
-        let reference = self.broker_set_ref();
-        let own = self.meta().namespace.as_deref();
-        reference.name == key.name
-            && reference.namespace.as_deref().or(own) == Some(&*key.namespace)
-    }
-
     fn broker_set(&self) -> Key {
         let reference = self.broker_set_ref();
         let own = || self.namespace().unwrap_or_default();

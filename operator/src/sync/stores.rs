@@ -1,16 +1,18 @@
 //! The objects that sync workers look at, kept up to date by watches in every scope.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
 use k8s_openapi::NamespaceResourceScope;
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Resource, ResourceExt};
+use parking_lot::RwLock;
 use rocketkube_crds::{BrokerSet, ConsumerGroup, Topic};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -27,11 +29,41 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// An object, or what is known of one that cannot be read.
 pub(crate) type Guard<K> = DeserializeGuard<K>;
 
+/// Objects of one kind in one scope.
+#[derive(Clone)]
+struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
+    store: Store<Guard<K>>,
+    index: Arc<RwLock<Index>>,
+}
+
+/// Objects by the `BrokerSet` that they belong to: a worker does not look through those of all others.
+///
+/// It may name an object that is gone or belongs elsewhere by now, but lacks none.
+#[derive(Default)]
+struct Index(HashMap<Key, BTreeSet<Key>>);
+
+impl Index {
+    fn insert(&mut self, set: Key, object: Key) {
+        self.0.entry(set).or_default().insert(object);
+    }
+
+    fn remove(&mut self, set: &Key, object: &Key) {
+        if let Some(objects) = self.0.get_mut(set) {
+            objects.remove(object);
+            if objects.is_empty() {
+                self.0.remove(set);
+            }
+        }
+    }
+}
+
 /// All objects of one kind.
 #[derive(Clone)]
 pub(crate) struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     /// One for each scope.
-    stores: Vec<Store<Guard<K>>>,
+    shelves: Vec<Shelf<K>>,
+    /// Which `BrokerSet` an object belongs to.
+    owner: fn(&K) -> Key,
 }
 
 impl<K> Cache<K>
@@ -44,71 +76,114 @@ where
         + Sync
         + 'static,
 {
-    /// Starts the watches, in `tasks`. `changed` is told each object that changed, and with `None`
-    /// that anything may have.
+    /// Starts the watches, in `tasks`. `changed` is told whose object changed, and with `None` that
+    /// anybody's may have.
     fn start(
         context: &Arc<Context>,
         tasks: &mut JoinSet<()>,
         shutdown: &CancellationToken,
-        changed: impl Fn(Option<&K>) + Clone + Send + Sync + 'static,
+        owner: fn(&K) -> Key,
+        changed: impl Fn(Option<Key>) + Clone + Send + Sync + 'static,
     ) -> Self {
         let watch = |scope: &Arc<Scope>| {
             let writer = Writer::<Guard<K>>::default();
-            let store = writer.as_reader();
+            let shelf = Shelf { store: writer.as_reader(), index: Arc::default() };
             let events = watcher(context.api_in::<Guard<K>>(scope), watcher::Config::default())
                 .default_backoff()
                 .modify(forget_what_is_of_no_use)
                 .reflect(writer)
                 .take_until(shutdown.clone().cancelled_owned());
             let (context, changed) = (Arc::clone(context), changed.clone());
+            let index = Arc::clone(&shelf.index);
             tasks.spawn(async move {
                 let mut events = std::pin::pin!(events);
+                let place = |guard: &Guard<K>| {
+                    guard.0.as_ref().ok().map(|object| (owner(object), Key::of(object)))
+                };
+                // Of the list that is being read.
+                let mut listed = Index::default();
                 while let Some(event) = events.next().await {
                     match event {
                         Ok(Event::Apply(guard)) => {
                             tell_unreadable(&context, &guard).await;
                             // It may have been readable before, and of any BrokerSet.
-                            changed(guard.0.as_ref().ok());
+                            let Some((set, object)) = place(&guard) else {
+                                changed(None);
+                                continue;
+                            };
+                            index.write().insert(set.clone(), object);
+                            changed(Some(set));
                         }
-                        Ok(Event::Delete(guard)) => changed(guard.0.as_ref().ok()),
-                        Ok(Event::InitApply(guard)) => tell_unreadable(&context, &guard).await,
-                        Ok(Event::Init) => {}
+                        Ok(Event::Delete(guard)) => {
+                            let place = place(&guard);
+                            if let Some((set, object)) = &place {
+                                index.write().remove(set, object);
+                            }
+                            changed(place.map(|(set, _)| set));
+                        }
+                        Ok(Event::Init) => listed = Index::default(),
+                        Ok(Event::InitApply(guard)) => {
+                            tell_unreadable(&context, &guard).await;
+                            if let Some((set, object)) = place(&guard) {
+                                listed.insert(set, object);
+                            }
+                        }
                         // Only now the store has them; and what is no longer there was not told.
-                        Ok(Event::InitDone) => changed(None),
+                        Ok(Event::InitDone) => {
+                            *index.write() = std::mem::take(&mut listed);
+                            changed(None);
+                        }
                         Err(error) => {
                             warn!(kind = %K::kind(&()), %error, "watch failed, starting it again");
                         }
                     }
                 }
             });
-            store
+            shelf
         };
-        Self { stores: context.scopes.iter().map(watch).collect() }
+        Self { shelves: context.scopes.iter().map(watch).collect(), owner }
     }
 
-    pub(crate) fn filter(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<Guard<K>>> {
-        let wanted = |guard: &Guard<K>| guard.0.as_ref().is_ok_and(&wanted);
-        self.stores.iter().flat_map(|store| store.state_filter(wanted)).collect()
+    /// The objects of a `BrokerSet`, ordered by name.
+    pub(crate) fn of(&self, set: &Key) -> Vec<Arc<Guard<K>>> {
+        let is_its = |guard: &Arc<Guard<K>>| {
+            guard.0.as_ref().is_ok_and(|object| (self.owner)(object) == *set)
+        };
+        let of = |shelf: &Shelf<K>| {
+            let index = shelf.index.read();
+            let names = index.0.get(set).into_iter().flatten();
+            names.filter_map(|key| shelf.get(key)).filter(is_its).collect::<Vec<_>>()
+        };
+        self.shelves.iter().flat_map(of).collect()
     }
 
-    fn any(&self, wanted: impl Fn(&K) -> bool) -> bool {
-        let wanted = |guard: &Guard<K>| guard.0.as_ref().is_ok_and(&wanted);
-        self.stores.iter().any(|store| store.find(wanted).is_some())
+    /// All `BrokerSets` that objects belong to.
+    fn owners(&self) -> Vec<Key> {
+        self.shelves
+            .iter()
+            .flat_map(|shelf| shelf.index.read().0.keys().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     fn get(&self, key: &Key) -> Option<Arc<Guard<K>>> {
-        let reference = kube::runtime::reflector::ObjectRef::new(&key.name).within(&key.namespace);
-        self.stores.iter().find_map(|store| store.get(&reference))
+        self.shelves.iter().find_map(|shelf| shelf.get(key))
     }
 
     async fn filled(&self) -> bool {
-        join_all(self.stores.iter().map(Store::wait_until_ready)).await.iter().all(Result::is_ok)
+        let all = self.shelves.iter().map(|shelf| shelf.store.wait_until_ready());
+        join_all(all).await.iter().all(Result::is_ok)
     }
 
     /// Objects that this operator cannot read.
     pub(crate) fn unreadable(&self) -> usize {
-        let bad = |store: &Store<Guard<K>>| store.state_filter(|guard| guard.0.is_err()).len();
-        self.stores.iter().map(bad).sum()
+        let bad = |shelf: &Shelf<K>| shelf.store.state_filter(|guard| guard.0.is_err()).len();
+        self.shelves.iter().map(bad).sum()
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Shelf<K> {
+    fn get(&self, key: &Key) -> Option<Arc<Guard<K>>> {
+        self.store.get(&ObjectRef::new(&key.name).within(&key.namespace))
     }
 }
 
@@ -155,18 +230,10 @@ impl Stores {
             let marks = Arc::clone(marks);
             move |key: Option<Key>| marks.mark(key.unwrap_or_else(everything))
         };
-        let (sets, topics, groups) = (mark(marks), mark(marks), mark(marks));
-        let (sets, topics, groups) = (Arc::new(sets), Arc::new(topics), Arc::new(groups));
         Self {
-            broker_sets: Cache::start(context, tasks, shutdown, move |set: Option<&BrokerSet>| {
-                sets(set.map(Key::of));
-            }),
-            topics: Cache::start(context, tasks, shutdown, move |topic: Option<&Topic>| {
-                topics(topic.map(Declared::broker_set));
-            }),
-            groups: Cache::start(context, tasks, shutdown, move |group: Option<&ConsumerGroup>| {
-                groups(group.map(Declared::broker_set));
-            }),
+            broker_sets: Cache::start(context, tasks, shutdown, Key::of, mark(marks)),
+            topics: Cache::start(context, tasks, shutdown, Declared::broker_set, mark(marks)),
+            groups: Cache::start(context, tasks, shutdown, Declared::broker_set, mark(marks)),
         }
     }
 
@@ -185,18 +252,15 @@ impl Stores {
     /// Whether there is anything to look after for a `BrokerSet`.
     pub(crate) fn knows(&self, key: &Key) -> bool {
         self.broker_sets.get(key).is_some()
-            || self.topics.any(|topic| topic.refers_to(key))
-            || self.groups.any(|group| group.refers_to(key))
+            || !self.topics.of(key).is_empty()
+            || !self.groups.of(key).is_empty()
     }
 
     /// All `BrokerSets` there are, or that something refers to.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let sets = self.broker_sets.filter(|_| true);
-        let topics = self.topics.filter(|_| true);
-        let groups = self.groups.filter(|_| true);
-        let mut keys: Vec<Key> = sets.iter().map(|set| Key::of(&**set)).collect();
-        keys.extend(topics.iter().filter_map(|it| it.0.as_ref().ok()).map(Declared::broker_set));
-        keys.extend(groups.iter().filter_map(|it| it.0.as_ref().ok()).map(Declared::broker_set));
+        let mut keys = self.broker_sets.owners();
+        keys.extend(self.topics.owners());
+        keys.extend(self.groups.owners());
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -206,4 +270,23 @@ impl Stores {
 /// The mark that stands for every `BrokerSet`; no object has this name.
 pub(crate) fn everything() -> Key {
     Key::new("", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_keeps_no_broker_set_of_which_nothing_is_left() {
+        let [set, a, b] = ["orders", "a", "b"].map(|name| Key::new("shop", name));
+        let mut index = Index::default();
+        index.insert(set.clone(), a.clone());
+        index.insert(set.clone(), a.clone());
+        index.insert(set.clone(), b.clone());
+        index.remove(&set, &a);
+        assert_eq!(index.0[&set], BTreeSet::from([b.clone()]));
+        index.remove(&set, &b);
+        index.remove(&set, &b);
+        assert!(index.0.is_empty());
+    }
 }

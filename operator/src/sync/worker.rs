@@ -102,8 +102,8 @@ impl Worker {
     async fn turn(&mut self) -> Option<Instant> {
         let shared = Arc::clone(&self.shared);
         let objects = Objects {
-            topics: shared.stores.topics.filter(|topic| topic.refers_to(&self.key)),
-            groups: shared.stores.groups.filter(|group| group.refers_to(&self.key)),
+            topics: shared.stores.topics.of(&self.key),
+            groups: shared.stores.groups.of(&self.key),
         };
         let known = self.know(shared.stores.broker_set(&self.key), &objects).await;
         if matches!(known, Known::Missing) {
