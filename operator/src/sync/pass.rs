@@ -233,15 +233,19 @@ async fn claim<D: Wire>(
 ) {
     let claims =
         cases.iter_mut().filter(|case| case.plan.as_ref().is_some_and(|it| it.claim_first));
-    for case in claims {
+    // Many at a time: somebody may have declared hundreds at once.
+    let done = join_all(claims.map(|case| async move {
         let obstacle = Obstacle::new(Reason::PartiallySynced, "it is about to be made");
         let adopted = case.plan.as_ref().and_then(|plan| plan.adopted);
         let status = status(pass, case, Some(&obstacle), None, adopted);
-        if let Some(version) = pass.writer.status(case.object, &status).await {
-            memory.written.note(case.object, version, status);
-        } else {
-            case.held_back = true;
-            tally.due_in(REWRITE);
+        let version = pass.writer.status(case.object, &status).await;
+        case.held_back = version.is_none();
+        version.map(|version| (case.object, version, status))
+    }));
+    for claimed in done.await {
+        match claimed {
+            Some((object, version, status)) => memory.written.note(object, version, status),
+            None => tally.due_in(REWRITE),
         }
     }
 }
