@@ -33,6 +33,9 @@ const POLL: Duration = Duration::from_secs(30);
 const SAMPLE: Duration = Duration::from_secs(15);
 /// How long changes are gathered before they are looked at together.
 const GATHER: Duration = Duration::from_millis(100);
+/// How often a `BrokerSet` is told how many topics and groups it has: each time is a pass over it, and a
+/// write.
+const COUNT: Duration = Duration::from_secs(10);
 /// How long labels of a namespace are believed.
 const LABELS_AGE: Duration = Duration::from_secs(30);
 
@@ -65,6 +68,9 @@ struct Worker {
     labels: HashMap<String, Labels>,
     labels_read: Option<Instant>,
     next_sample: Instant,
+    next_count: Instant,
+    /// Whether the `BrokerSet` was last told other numbers.
+    owes_count: bool,
 }
 
 /// What belongs to one `BrokerSet`, and not to another of its name.
@@ -95,6 +101,8 @@ impl Worker {
             labels: HashMap::new(),
             labels_read: None,
             next_sample: Instant::now(),
+            next_count: Instant::now(),
+            owes_count: false,
         }
     }
 
@@ -114,6 +122,7 @@ impl Worker {
             }
         }
         let target = Target::from(&known);
+        self.owes_count = false;
         match target {
             Target::Present(set) if !set.spec.hibernate => {
                 let uid = set.uid();
@@ -243,7 +252,20 @@ impl Worker {
         }));
         self.shared.context.numbers.counts(&self.key, topics, groups);
         let report = SyncReport { filled, topics: Some(topics), consumer_groups: Some(groups) };
-        self.shared.context.publish_sync(&self.key, Some(report));
+        self.tell(report);
+    }
+
+    /// Tells the controller of `BrokerSets` at once what it waits for, and mere numbers after a while.
+    fn tell(&mut self, report: SyncReport) {
+        let (context, now) = (&self.shared.context, Instant::now());
+        let told = context.sync.report(&self.key);
+        let is_news = told.as_ref() != Some(&report);
+        let same_groups = told.is_some_and(|told| told.filled == report.filled);
+        self.owes_count = is_news && same_groups && now < self.next_count;
+        if is_news && !self.owes_count {
+            self.next_count = now + COUNT;
+            context.publish_sync(&self.key, Some(report));
+        }
     }
 
     /// Groups that have everything they are going to have before they take messages.
@@ -291,7 +313,8 @@ impl Worker {
         let poll = Instant::now() + POLL - Duration::from_millis(less);
         let sample =
             (!objects.groups.is_empty() && self.masters.all_reached()).then_some(self.next_sample);
-        let all = dues.iter().copied().chain([self.masters.again(), sample]).flatten();
+        let count = self.owes_count.then_some(self.next_count);
+        let all = dues.iter().copied().chain([self.masters.again(), sample, count]).flatten();
         all.fold(poll, Instant::min)
     }
 }
