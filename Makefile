@@ -69,6 +69,7 @@ image: ## write the product's image to $(IMAGE), without a container engine
 
 .PHONY: e2e
 e2e: ## image, real Kubernetes, chart, official clients in pods; needs root
+	python3 -m unittest discover e2e/scenarios/tests
 	e2e/scenarios/run
 
 .PHONY: bench

@@ -1,3 +1,6 @@
 """The scenarios, in the order in which they run."""
 
-from . import first_message, brokers, name_servers, changes, manifests, topics, keeping, operator, monitoring  # noqa: F401
+from . import (  # noqa: F401
+    first_message, brokers, name_servers, changes, topics, keeping,
+    manifests, releases, operator, operator_kills, monitoring,
+)

@@ -10,7 +10,7 @@ from harness.shell import expect, until
 
 # More of them is a matter of time: `make test-long`.
 KILLS = int(os.environ.get("ROCKETKUBE_E2E_KILLS", "2"))
-DELETIONS = int(os.environ.get("ROCKETKUBE_E2E_DELETIONS", "6"))
+DELETIONS = int(os.environ.get("ROCKETKUBE_E2E_DELETIONS", "20"))
 
 
 def loaded(run, languages, **spec):

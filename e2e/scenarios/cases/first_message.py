@@ -8,13 +8,13 @@ from harness.scenario import scenario
 from harness.shell import expect, until
 
 
-@scenario("E01", "an empty BrokerSet gets ready, and a stock Java client in a pod sends and receives")
+@scenario("E01", "an empty BrokerSet gets ready, and a stock Java client in a pod sends and receives", alone=True)
 def first_message(run):
     namespace = run.namespace
     namespace.apply(broker_set(), topic("greetings", topicName="Greetings"), consumer_group("readers"))
     run.measure("BrokerSet ready after", namespace.until_condition("BrokerSet", "orders", seconds=120), most=30)
-    run.measure("its topic ready after", namespace.until_condition("Topic", "greetings", seconds=60), most=10)
-    run.measure("its group ready after", namespace.until_condition("ConsumerGroup", "readers", seconds=60), most=10)
+    run.measure("its topic ready after", namespace.until_condition("Topic", "greetings", seconds=60), most=5)
+    run.measure("its group ready after", namespace.until_condition("ConsumerGroup", "readers", seconds=60), most=5)
     said = clients.run_to_end(
         namespace, "first-message", clients.JAVA, 90, args=["FirstMessage", "orders-namesrv:9876"]
     )
@@ -25,10 +25,9 @@ def first_message(run):
     run.measure("a later topic ready after", namespace.until_condition("Topic", "later", seconds=60), most=5)
     for component, most in (("broker", 30), ("namesrv", 20)):
         for pod in namespace.pods(**{"app.kubernetes.io/component": component}):
-            used = metrics.memory_mib(namespace, pod["metadata"]["name"])
-            run.measure(f"memory of {pod['metadata']['name']}", used, most, "MiB")
-    for pod in release.operator_pods():
-        run.measure(f"memory of {pod}", metrics.memory_mib(release.namespace(), pod), 40, "MiB")
+            run.measure(f"memory of {pod['metadata']['name']}", metrics.memory_mib(pod), most, "MiB")
+    for name, pod in release.operator_pods().items():
+        run.measure(f"memory of {name}", metrics.memory_mib(pod), 40, "MiB")
 
 
 @scenario("E02", "topics applied before, with and after their BrokerSet are there with what they ask for")

@@ -1,14 +1,10 @@
 """What outlives its objects: messages, offsets, brokers without an operator."""
 
-from harness import release
-from harness.cluster import helm
-from harness.clients import GO, Client, Load
+from harness.clients import GO, Client
 from harness.history import History
 from harness.namespace import broker_set, consumer_group, topic
 from harness.scenario import scenario
-from harness.shell import equal, expect, holds, until
-
-from .brokers import finish, loaded
+from harness.shell import equal, holds, until
 
 
 def send(namespace, name, count, topic_name="t"):
@@ -75,25 +71,3 @@ def hibernate_and_pause(run):
     namespace.patch("BrokerSet", "orders", {"metadata": {"annotations": {"mq.rocketkube.dev/paused": None}}})
     until(60, "the second group is made", lambda: len(namespace.broker_pods()) == 2)
     namespace.until_condition("BrokerSet", "orders", seconds=60)
-
-
-@scenario("E30", "an upgrade restarts no broker, an uninstall leaves everything running, a new release goes on")
-def helm_life(run):
-    namespace, loads = loaded(run, ["go"])
-    before = namespace.restarts()
-    helm("upgrade", release.NAME, release.ROOT / "charts/rocketkube", "--namespace", release.NAMESPACE,
-         "--reuse-values", "--set=log.level=info\\,rocketkube_operator=debug")
-    release.until_ready()
-    helm("rollback", release.NAME, "--namespace", release.NAMESPACE)
-    release.until_ready()
-    helm("uninstall", release.NAME, "--namespace", release.NAMESPACE, "--wait")
-    until(60, "the operator is gone", lambda: not release.operator_pods())
-    expect(namespace.exists("BrokerSet", "orders"), "the BrokerSet is gone")
-    loads[0].until_acked(50)
-    release.install()
-    release.until_ready()
-    namespace.apply(topic("new"))
-    namespace.until_condition("Topic", "new", seconds=60)
-    equal("broker pods and their restarts", before, namespace.restarts())
-    finish(run, loads)
-    expect(not loads[0].history().refused(), "sends failed meanwhile")

@@ -1,6 +1,7 @@
 """Manifests that cannot be."""
 
 from harness.namespace import api_object, broker_set, topic
+from harness.rules import check_all
 from harness.scenario import scenario
 from harness.shell import expect, holds
 
@@ -35,6 +36,8 @@ def bad_manifests(run):
         said = namespace.refused(bad)
         expect(expected in said, f"{bad['kind']} {bad['spec']}: nothing of {expected!r} in {said}")
     run.note(f"{len(REFUSED)} manifests refused by name")
+    for kind, (rules, cases) in check_all(run.another("-rules")).items():
+        run.note(f"{kind}: {rules} rules do what {cases} cases say")
 
     # What only the operator can know.
     namespace.apply(topic("orphan", "nobody"))

@@ -61,7 +61,7 @@ def targets(namespace):
             yield f"{pod['status']['podIP']}:8080", {"namespace": owner.name, "pod": pod["metadata"]["name"], **more}
 
 
-@scenario("E26", "Prometheus scrapes every pod, knows every number of the alerts, and none of them fires")
+@scenario("E26", "Prometheus scrapes every pod, knows every number of the alerts, and none of them fires", alone=True)
 def scraped(run):
     namespace = run.namespace
     namespace.apply(broker_set(), topic("t"))

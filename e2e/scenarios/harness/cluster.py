@@ -39,9 +39,14 @@ def kubectl(*words, timeout=60, check=True, stdin=None):
     return run(*_found(words), timeout=timeout, check=check, stdin=stdin, environment=environment())
 
 
+def kubectl_process(*words, **options):
+    """kubectl in the background."""
+    return subprocess.Popen(_found(["kubectl", *words]), stderr=subprocess.DEVNULL, env=environment(), **options)
+
+
 def follow(*words, output):
     """kubectl in the background, until what it follows ends."""
-    return subprocess.Popen(_found(["kubectl", *words]), stdout=output, stderr=subprocess.DEVNULL, env=environment())
+    return kubectl_process(*words, stdout=output)
 
 
 def helm(*words, timeout=120, check=True):

@@ -1,27 +1,21 @@
-"""What pods tell of themselves."""
+"""What nodes tell of pods."""
 
-from .shell import Failure
+import json
 
-
-def scrape(namespace, pod):
-    """All metrics of a pod: value by name with labels."""
-    path = f"/api/v1/namespaces/{namespace.name}/pods/{pod}:8080/proxy/metrics"
-    values = {}
-    for line in namespace.kubectl("get", "--raw", path).splitlines():
-        if line and not line.startswith("#"):
-            name, _, value = line.rpartition(" ")
-            values[name] = float(value)
-    return values
+from .cluster import kubectl
+from .shell import until
 
 
-def value(namespace, pod, name):
-    """The only value of a metric, whatever its labels."""
-    found = [value for key, value in scrape(namespace, pod).items() if key.partition("{")[0] == name]
-    if len(found) != 1:
-        raise Failure(f"pod {pod} has {len(found)} values of {name}")
-    return found[0]
+def memory_mib(pod):
+    """Memory of a pod's container as its node counts it: everything but files that it could drop."""
+    path = f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/stats/summary"
+    identity = pod["metadata"]["uid"]
 
+    def ask():
+        stats = json.loads(kubectl("get", "--raw", path))["pods"]
+        containers = [one for pod in stats if pod["podRef"]["uid"] == identity for one in pod.get("containers", [])]
+        return [one["memory"]["workingSetBytes"] for one in containers if "memory" in one]
 
-def memory_mib(namespace, pod):
-    """Memory that is no file's: what is left of a file in memory is the kernel's to drop."""
-    return value(namespace, pod, "mq_process_anonymous_memory_bytes") / 2**20
+    # A new container is counted after some seconds.
+    [used], _ = until(60, f"the node counts pod {pod['metadata']['name']}", ask)
+    return used / 2**20

@@ -3,10 +3,14 @@
 from .cluster import ROOT, helm, kubectl
 from .clients import PRODUCT
 from .namespace import Namespace
+from .shell import until
 
+# The release that comes after: the same image under another name.
+NEXT = "test.local/rocketkube:next"
 NAMESPACE = "rocketkube"
 NAME = "rocketkube"
 OPERATOR = "rocketkube-operator"
+CHART = ROOT / "charts/rocketkube"
 SELECTOR = "app.kubernetes.io/name=rocketkube-operator"
 
 
@@ -21,19 +25,25 @@ def values():
     }
 
 
-def install():
-    """As a user does it, and no longer than that takes: nothing is waited for."""
-    settings = [f"--set={key}={value}" for key, value in values().items()]
-    helm("upgrade", "--install", NAME, ROOT / "charts/rocketkube", "--namespace", NAMESPACE,
-         "--create-namespace", *settings)
+def install(chart=CHART, namespace=NAMESPACE, words=(), changed=None):
+    """As a user does it, and no longer than that takes: nothing is waited for. A value of None is left to
+    the chart."""
+    given = {**values(), **(changed or {})}
+    settings = [f"--set={key}={value}" for key, value in given.items() if value is not None]
+    helm("upgrade", "--install", NAME, chart, "--namespace", namespace, "--create-namespace", *words, *settings)
+
+
+def uninstall(namespace=NAMESPACE):
+    helm("uninstall", NAME, "--namespace", namespace, "--wait")
+    until(60, "the operator is gone", lambda: not operator_pods(namespace))
 
 
 def namespace():
     return Namespace(NAMESPACE)
 
 
-def operator_pods():
-    return {pod["metadata"]["name"]: pod for pod in namespace().list("pods", SELECTOR)}
+def operator_pods(where=NAMESPACE):
+    return {pod["metadata"]["name"]: pod for pod in Namespace(where).list("pods", SELECTOR)}
 
 
 def scale(replicas):
@@ -46,9 +56,38 @@ def leader():
     return lease["spec"].get("holderIdentity", "")
 
 
+def renewed():
+    """Who held the Lease when: another value means that somebody acts."""
+    spec = namespace().get("lease", OPERATOR)["spec"]
+    return spec.get("holderIdentity"), spec.get("renewTime")
+
+
+def delete(pod):
+    """Deletes a pod of the operator as if its node were lost."""
+    namespace().kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+
+
+def restarts():
+    """How often each pod's container was started again."""
+    pods = operator_pods().items()
+    return {name: sum(one["restartCount"] for one in pod["status"].get("containerStatuses", [])) for name, pod in pods}
+
+
 def definitions():
     return kubectl("get", "crd", "-o", "name").split()
 
 
 def until_ready(seconds=90):
     namespace().kubectl("rollout", "status", f"deployment/{OPERATOR}", f"--timeout={seconds}s", timeout=seconds + 10)
+
+
+def started(pod):
+    """When the process of a pod was started; None while there is none."""
+    [container] = operator_pods()[pod]["status"]["containerStatuses"]
+    return container["state"].get("running", {}).get("startedAt")
+
+
+def operator_may(verb, resource, namespace, where=NAMESPACE):
+    """`yes` or `no`: whether the operator of a release may do that in a namespace."""
+    account = f"--as=system:serviceaccount:{where}:{OPERATOR}"
+    return kubectl("auth", "can-i", verb, resource, account, "--namespace", namespace, check=False).strip()

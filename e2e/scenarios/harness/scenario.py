@@ -1,5 +1,6 @@
 """Scenarios: their names, their run, and what is kept of one that failed."""
 
+import concurrent.futures
 import dataclasses
 import pathlib
 import shutil
@@ -11,6 +12,8 @@ from .namespace import KINDS, Namespace
 from .shell import Failure
 
 SCENARIOS = []
+# Of the release that all share.
+OPERATOR_NAMESPACE = "rocketkube"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +21,17 @@ class Scenario:
     number: str
     sentence: str
     act: callable
+    alone: bool
 
 
-def scenario(number, sentence):
-    """Marks a function as a scenario. It is given a Run, and fails by an exception."""
+def scenario(number, sentence, alone=False):
+    """Marks a function as a scenario. It is given a Run, and fails by an exception.
+
+    One that looks at, or changes, what all have in common has to run alone: the operator above all.
+    """
 
     def mark(act):
-        SCENARIOS.append(Scenario(number, sentence, act))
+        SCENARIOS.append(Scenario(number, sentence, act, alone))
         return act
 
     return mark
@@ -55,6 +62,17 @@ class Run:
         self.measured.append(str(what))
 
 
+def execute_all(chosen, lanes, *settings):
+    """Runs scenarios in order, neighbours beside each other as far as they allow; whether each passed."""
+    results = []
+    while chosen:
+        count = next((at for at, one in enumerate(chosen) if one.alone), len(chosen)) or 1
+        together, chosen = chosen[:count], chosen[count:]
+        with concurrent.futures.ThreadPoolExecutor(lanes) as pool:
+            results += pool.map(lambda one: execute(one, *settings), together)
+    return results
+
+
 def execute(one, started, folder, keep):
     """Runs a scenario, prints how it ended, and returns whether it passed."""
     begin, error = time.monotonic(), None
@@ -67,11 +85,11 @@ def execute(one, started, folder, keep):
     except Exception:  # noqa: BLE001: the others have to run
         error = traceback.format_exc()
     seconds = time.monotonic() - begin
-    print(f"{'FAIL' if error else 'ok'}  {one.number}  {seconds:6.1f} s  {one.sentence}", flush=True)
-    for line in run.measured if run else []:
-        print(f"      {line}", flush=True)
+    said = [f"{'FAIL' if error else 'ok'}  {one.number}  {seconds:6.1f} s  {one.sentence}"]
+    said += [f"      {line}" for line in [*(run.measured if run else []), *(error or "").splitlines()]]
+    # At once: another may be running.
+    print("\n".join(said), flush=True)
     if error:
-        print("\n".join(f"      {line}" for line in error.splitlines()), flush=True)
         keep_evidence(run, pathlib.Path(folder) / one.number)
     if run and not (keep and error):
         for namespace in run.namespaces:
@@ -82,7 +100,8 @@ def execute(one, started, folder, keep):
 def keep_evidence(run, folder):
     """Writes what the namespaces of a scenario look like, and what their pods said."""
     shutil.rmtree(folder, ignore_errors=True)
-    for namespace in run.namespaces if run else []:
+    operator = [Namespace(OPERATOR_NAMESPACE)] if run else []
+    for namespace in (run.namespaces if run else []) + operator:
         place = folder / namespace.name
         place.mkdir(parents=True, exist_ok=True)
         kinds = ",".join(["all", "configmaps", "endpointslices", "pvc", "events", *KINDS.values()])
