@@ -34,15 +34,15 @@ impl Source {
     }
 }
 
-/// Gives every group that joins what no object declares and the source has. `refused` remembers what
+/// Gives every group that joins what the source has, but for what is looked after for an object. `refused` remembers what
 /// a group did not take, which must not keep it from joining. True if brokers were told anything.
 pub(crate) async fn fill<D: Wire>(
     masters: &mut Masters,
     source: i32,
-    is_declared: impl Fn(&str) -> bool,
+    is_looked_after: impl Fn(&str) -> bool,
     refused: &mut BTreeSet<(i32, String)>,
 ) -> bool {
-    let missing = missing::<D>(masters, source, is_declared, refused);
+    let missing = missing::<D>(masters, source, is_looked_after, refused);
     if missing.is_empty() {
         return false;
     }
@@ -60,7 +60,7 @@ pub(crate) async fn fill<D: Wire>(
 pub(crate) fn missing<D: Wire>(
     masters: &Masters,
     source: i32,
-    is_declared: impl Fn(&str) -> bool,
+    is_looked_after: impl Fn(&str) -> bool,
     refused: &BTreeSet<(i32, String)>,
 ) -> BTreeMap<i32, Vec<D::Settings>> {
     let tables = |index| masters.iter().find(|it| it.0 == index).map(|(_, master)| master.tables());
@@ -72,7 +72,7 @@ pub(crate) fn missing<D: Wire>(
         let has = D::table(has);
         let lacks = |(name, _): &(&String, &D::Settings)| {
             !has.contains_key(*name)
-                && !is_declared(name)
+                && !is_looked_after(name)
                 && !refused.contains(&(index, (*name).clone()))
         };
         let settings: Vec<D::Settings> =

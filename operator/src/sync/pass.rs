@@ -80,6 +80,9 @@ pub(crate) struct Tally {
     pub(crate) failed: i32,
     /// Names that objects declare and have a say in.
     pub(crate) declared: BTreeSet<String>,
+    /// Those of them that this pass gives to every group, or takes from it. Where nothing is done for
+    /// an object, a group that joins gets what the others have.
+    pub(crate) looked_after: BTreeSet<String>,
     /// Broker groups that still lack something which they are going to have.
     pub(crate) lacking: BTreeSet<i32>,
     /// When the next pass is due at the latest.
@@ -90,6 +93,10 @@ impl Tally {
     pub(crate) fn counts(&self, unmanaged: usize) -> Counts {
         let unmanaged = i32::try_from(unmanaged).unwrap_or(i32::MAX);
         Counts { managed: self.managed, failed: self.failed, unmanaged }
+    }
+
+    fn look_after<D: Declared>(&mut self, object: &D) {
+        self.looked_after.insert(object.wire_name().to_owned());
     }
 
     fn due_in(&mut self, wait: Duration) {
@@ -458,11 +465,14 @@ fn tell<D: Wire>(
         (Verdict::Apply, Some(plan)) if !case.held_back => {
             let held = masters.held::<D>(object.wire_name());
             let outcome = outcome(object, plan, &held, |index| case.trouble.get(&index).cloned());
-            let lacking = outcome.groups.iter().filter(|group| {
-                let blocked = plan.blocked.iter().any(|(index, _)| *index == group.index);
-                !group.synced && !blocked && !case.trouble.contains_key(&group.index)
-            });
-            tally.lacking.extend(lacking.map(|group| group.index));
+            if !plan.is_stopped() {
+                tally.look_after(object);
+                let lacking = outcome.groups.iter().filter(|group| {
+                    let blocked = plan.blocked.iter().any(|(index, _)| *index == group.index);
+                    !group.synced && !blocked && !case.trouble.contains_key(&group.index)
+                });
+                tally.lacking.extend(lacking.map(|group| group.index));
+            }
             let shrinks = outcome.obstacle.as_ref().map(|it| it.reason);
             if shrinks == Some(Reason::QueueShrinkInProgress) && case.trouble.is_empty() {
                 tally.due_in(NEXT_STEP);
@@ -471,11 +481,13 @@ fn tell<D: Wire>(
         }
         // The next pass does what this one could not begin.
         (Verdict::Apply, _) => {
+            tally.look_after(object);
             tally.lacking.extend(masters.iter().map(|(index, _)| index));
             return None;
         }
         (Verdict::Wait(obstacle), _) => (None, Some(obstacle.clone()), history.adopted),
         (Verdict::Delete, _) => {
+            tally.look_after(object);
             let left = left.cloned().unwrap_or_default();
             (None, Some(Obstacle::new(Reason::Deleting, left)), history.adopted)
         }

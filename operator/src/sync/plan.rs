@@ -41,14 +41,28 @@ pub(crate) struct Plan<S> {
     pub(crate) drift: Vec<&'static str>,
 }
 
+impl<S> Plan<S> {
+    /// Whether nothing at all is done for the object, because of what others have made.
+    pub(crate) fn is_stopped(&self) -> bool {
+        !self.blocked.is_empty() && self.adopted.is_none()
+    }
+}
+
 /// Plans for one object.
 pub(crate) fn plan<D: Declared>(object: &D, held: &[Held<'_, D::Settings>]) -> Plan<D::Settings> {
     let history = object.history();
     let reached =
         || held.iter().filter_map(|it| it.what.as_ref().ok().map(|what| (it.index, *what)));
+    // A group that joined while nothing was done for the object, during a pause say, has a copy.
+    let is_copy = |of: &D::Settings| {
+        reached().any(|(index, what)| history.owned.contains(&index) && what == Some(of))
+    };
     let mut blocked = Vec::new();
     for (index, what) in reached() {
         let Some(what) = what.filter(|_| !history.owned.contains(&index)) else { continue };
+        if is_copy(what) {
+            continue;
+        }
         if let Some(why) = foreign(object, &history, &object.differences(what)) {
             blocked.push((index, why));
         }

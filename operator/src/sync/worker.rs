@@ -226,8 +226,8 @@ impl Worker {
         let source = Source::of(&self.masters);
         if let (Source::Group(source), false) = (source, is_paused(set)) {
             let masters = &mut self.masters;
-            let of_topics = |name: &str| topics.declared.contains(name) || own.is_topic(name);
-            let of_groups = |name: &str| groups.declared.contains(name) || own.is_group(name);
+            let of_topics = |name: &str| topics.looked_after.contains(name) || own.is_topic(name);
+            let of_groups = |name: &str| groups.looked_after.contains(name) || own.is_group(name);
             let memory = &mut self.memory;
             let mut told =
                 joining::fill::<Topic>(masters, source, of_topics, &mut memory.refused_topics)
@@ -287,8 +287,10 @@ impl Worker {
             Source::Silent => filled.retain(is_active),
             Source::Group(source) => {
                 let memory = &self.memory;
-                let of_topics = |name: &str| topics.declared.contains(name) || own.is_topic(name);
-                let of_groups = |name: &str| groups.declared.contains(name) || own.is_group(name);
+                let of_topics =
+                    |name: &str| topics.looked_after.contains(name) || own.is_topic(name);
+                let of_groups =
+                    |name: &str| groups.looked_after.contains(name) || own.is_group(name);
                 let refused = (&memory.refused_topics, &memory.refused_groups);
                 let lacks = joining::missing::<Topic>(&self.masters, source, of_topics, refused.0);
                 filled.retain(|index| !lacks.contains_key(index));

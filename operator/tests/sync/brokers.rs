@@ -151,6 +151,55 @@ async fn a_group_that_joins_gets_what_the_others_have() {
     assert!(text.contains(&format!("mq_topics{{{set},state=\"unmanaged\"}} 2")), "{text}");
 }
 
+/// Makes the second master join a set whose first one serves, and waits until it has everything.
+async fn join(place: &mut Place, workers: &Workers) {
+    place.masters.push(Master::start());
+    let state = |index| if index == 0 { "Active" } else { "Joining" };
+    place.put_broker_set(&json!({}), state);
+    let filled = || workers.report().is_some_and(|report| report.filled == [0, 1].into());
+    assert!(until(filled).await, "{:?}", workers.report());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_is_not_taken_over_does_not_keep_a_group_from_joining() {
+    let mut place = Place::new(1);
+    place.masters[0].with(|state| state.set_topic("large", 8));
+    place.topic("large", &json!({"queues": 4}));
+    let workers = Workers::start(&place.server);
+    place.topic_is("large", "AdoptionBlocked").await;
+    join(&mut place, &workers).await;
+    assert_eq!(place.masters[1].shape("large"), Some((8, 8, 6)), "as the others have it");
+    place.quiet().await;
+    assert_eq!(place.ready("large").0, "AdoptionBlocked");
+    place.topic("large", &json!({"queues": 8}));
+    place.topic_is("large", "Synced").await;
+    assert_eq!(place.status("topics", "large")["syncedGroups"], "2/2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_joins_gets_what_is_paused_as_the_others_have_it() {
+    let mut place = Place::new(1);
+    place.topic("t", &json!({"queues": 4}));
+    place.group("billing", &json!({}));
+    place.topic("never-made", &json!({"queues": 4}));
+    place.annotate("topics", "never-made", "paused", json!("true"));
+    let workers = Workers::start(&place.server);
+    place.topic_is("t", "Synced").await;
+    place.is("consumergroups", "billing", "Synced").await;
+    place.annotate("topics", "t", "paused", json!("true"));
+    place.annotate("consumergroups", "billing", "paused", json!("true"));
+    place.topic_is("t", "Paused").await;
+    place.is("consumergroups", "billing", "Paused").await;
+    place.topic("t", &json!({"queues": 2}));
+    join(&mut place, &workers).await;
+    assert_eq!(place.masters[1].shape("t"), Some((4, 4, 6)));
+    place.masters[1].with(|state| assert!(state.groups.contains_key("billing")));
+    // What was copied is the object's, as where it was copied from.
+    place.annotate("topics", "t", "paused", json!("false"));
+    place.topic_is("t", "Synced").await;
+    assert_eq!(place.masters[1].shape("t"), Some((2, 2, 6)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_group_that_joins_is_not_filled_before_it_has_everything() {
     let mut place = Place::new(1);
