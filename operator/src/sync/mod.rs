@@ -13,6 +13,7 @@ mod joining;
 mod lag;
 mod masters;
 mod numbers;
+mod own_names;
 mod pass;
 mod plan;
 mod report;

@@ -19,6 +19,7 @@ use super::consent::{self, Labels};
 use super::declared::{Declared, Next, Report};
 use super::lag::Sample;
 use super::masters::Masters;
+use super::own_names::OwnNames;
 use super::plan::{self, Plan, Trouble, outcome};
 use super::report::{self, Obstacle, Reason};
 use super::stores::Guard;
@@ -176,6 +177,10 @@ fn judge_all<'a, D: Wire>(
     });
     let winners = winners(contenders.flatten());
     let no_brokers = masters.iter().next().is_none();
+    let own = match pass.target {
+        Target::Present(set) => OwnNames::of(set, masters),
+        _ => OwnNames::default(),
+    };
     let case = |(object, refused): (&'a Cow<'a, D>, &Option<String>)| {
         let object = object.as_ref();
         let winner = winners.get(object.wire_name()).copied();
@@ -185,6 +190,7 @@ fn judge_all<'a, D: Wire>(
             target: pass.target,
             refused: refused.as_deref(),
             winner: winner.as_deref(),
+            is_own: D::is_own(object.wire_name(), &own),
         };
         let (mut verdict, mut finalizer) = judge(object, &situation);
         if no_brokers && matches!(verdict, Verdict::Apply | Verdict::Delete) {

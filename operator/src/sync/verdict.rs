@@ -69,6 +69,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) refused: Option<&'a str>,
     /// Another object that declares the same thing, and goes before this one.
     pub(crate) winner: Option<&'a str>,
+    /// Its name belongs to the brokers.
+    pub(crate) is_own: bool,
 }
 
 /// Judges an object.
@@ -127,6 +129,16 @@ fn obstacle<D: Declared>(object: &D, situation: &Situation<'_>) -> Option<Obstac
     if let Some(why) = situation.refused {
         return Some(Obstacle::new(Reason::NamespaceNotAllowed, why));
     }
+    if situation.is_own {
+        let message = format!(
+            "{} {} is the cluster's own, made by its brokers for themselves: write another {} in a \
+             new object",
+            D::NOUN,
+            object.wire_name(),
+            D::NAME_FIELD,
+        );
+        return Some(Obstacle::new(Reason::NameConflict, message));
+    }
     if let Some(winner) = situation.winner {
         let message = format!(
             "{} {} of BrokerSet {key} is declared by {winner} already, which is older: delete one \
@@ -166,7 +178,8 @@ fn judge_deleted<D: Declared>(object: &D, situation: &Situation<'_>) -> (Verdict
         return (Verdict::Gone, Finalizer::Keep);
     }
     let owns = object.history().adopted.is_some();
-    let loses = !object.is_managed() || situation.winner.is_some() || !owns;
+    let has_no_say = !object.is_managed() || situation.winner.is_some() || situation.is_own;
+    let loses = has_no_say || !owns;
     if loses || object.deletion_policy() == DeletionPolicy::Retain {
         return drop_because(None);
     }
@@ -276,7 +289,8 @@ mod tests {
     ) -> (String, Finalizer) {
         let key = Key::new("shop", "orders");
         let known = set.map_or(Known::Missing, |set| Known::Present(Box::new(set.clone())));
-        let situation = Situation { key: &key, target: (&known).into(), refused, winner };
+        let target = Target::from(&known);
+        let situation = Situation { key: &key, target, refused, winner, is_own: false };
         let (verdict, finalizer) = judge(object, &situation);
         let verdict = match verdict {
             Verdict::Wait(obstacle) => format!("{}: {}", obstacle.reason.name(), obstacle.message),

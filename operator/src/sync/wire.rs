@@ -13,6 +13,7 @@ use rocketkube_crds::{ConsumerGroup, ConsumerGroupStatus, Topic, TopicStatus};
 use super::declared::Declared;
 use super::lag::{self, Sample};
 use super::masters::Tables;
+use super::own_names::OwnNames;
 use super::report::Extra;
 use super::topic;
 
@@ -21,8 +22,8 @@ pub(crate) trait Wire: Declared {
     /// What a master has of this kind, by name.
     fn table(tables: &Tables) -> &BTreeMap<String, Self::Settings>;
     fn name_of(settings: &Self::Settings) -> &str;
-    /// Whether a name is not for objects to declare, whatever the `BrokerSet`.
-    fn is_the_servers(name: &str) -> bool;
+    /// Whether a name is not for objects to declare.
+    fn is_own(name: &str, own: &OwnNames) -> bool;
     /// How long before it is deleted nobody may use it any more, so that clients learn that it goes.
     const GRACE: Duration;
     /// What to put for that, if it is not so already.
@@ -73,8 +74,8 @@ impl Wire for Topic {
         &settings.topic_name
     }
 
-    fn is_the_servers(name: &str) -> bool {
-        names::is_system_topic(name)
+    fn is_own(name: &str, own: &OwnNames) -> bool {
+        own.is_topic(name) || names::is_system_topic(name)
     }
 
     /// Clients ask for routes every 30 s.
@@ -119,7 +120,8 @@ impl Wire for ConsumerGroup {
         &settings.group_name
     }
 
-    fn is_the_servers(name: &str) -> bool {
+    /// Brokers have no groups of their own.
+    fn is_own(name: &str, _: &OwnNames) -> bool {
         names::is_system_group(name)
     }
 

@@ -18,6 +18,7 @@ use super::declared::Declared;
 use super::joining::{self, Source};
 use super::lag::Sample;
 use super::masters::{Masters, Tables};
+use super::own_names::OwnNames;
 use super::pass::{Memory, Pass, Tally, pass};
 use super::sampling;
 use super::stores::{Guard, Known, Stores};
@@ -226,8 +227,11 @@ impl Worker {
         let source = Source::of(&self.masters);
         if let (Source::Group(source), false) = (source, is_paused(set)) {
             let masters = &mut self.masters;
-            let of_topics = |name: &str| topics.looked_after.contains(name) || own.is_topic(name);
-            let of_groups = |name: &str| groups.looked_after.contains(name) || own.is_group(name);
+            let of_topics =
+                |name: &str| topics.looked_after.contains(name) || Topic::is_own(name, &own);
+            let of_groups = |name: &str| {
+                groups.looked_after.contains(name) || ConsumerGroup::is_own(name, &own)
+            };
             let memory = &mut self.memory;
             let mut told =
                 joining::fill::<Topic>(masters, source, of_topics, &mut memory.refused_topics)
@@ -245,10 +249,10 @@ impl Worker {
         }
         let filled = self.filled(source, &own, topics, groups);
         let topics = topics.counts(self.unmanaged::<Topic>(|name| {
-            topics.declared.contains(name) || own.is_topic(name) || is_of_a_group(name)
+            topics.declared.contains(name) || Topic::is_own(name, &own) || is_of_a_group(name)
         }));
         let groups = groups.counts(self.unmanaged::<ConsumerGroup>(|name| {
-            groups.declared.contains(name) || own.is_group(name)
+            groups.declared.contains(name) || ConsumerGroup::is_own(name, &own)
         }));
         self.shared.context.numbers.counts(&self.key, topics, groups);
         let report = SyncReport { filled, topics: Some(topics), consumer_groups: Some(groups) };
@@ -288,9 +292,10 @@ impl Worker {
             Source::Group(source) => {
                 let memory = &self.memory;
                 let of_topics =
-                    |name: &str| topics.looked_after.contains(name) || own.is_topic(name);
-                let of_groups =
-                    |name: &str| groups.looked_after.contains(name) || own.is_group(name);
+                    |name: &str| topics.looked_after.contains(name) || Topic::is_own(name, own);
+                let of_groups = |name: &str| {
+                    groups.looked_after.contains(name) || ConsumerGroup::is_own(name, own)
+                };
                 let refused = (&memory.refused_topics, &memory.refused_groups);
                 let lacks = joining::missing::<Topic>(&self.masters, source, of_topics, refused.0);
                 filled.retain(|index| !lacks.contains_key(index));
@@ -318,31 +323,6 @@ impl Worker {
         let count = self.owes_count.then_some(self.next_count);
         let all = dues.iter().copied().chain([self.masters.again(), sample, count]).flatten();
         all.fold(poll, Instant::min)
-    }
-}
-
-/// Names that belong to brokers and their cluster.
-struct OwnNames {
-    topics: BTreeSet<String>,
-}
-
-impl OwnNames {
-    fn of(set: &BrokerSet, masters: &Masters) -> Self {
-        let cluster = set.spec.cluster_name.clone().unwrap_or_else(|| set.name_any());
-        let mut topics: BTreeSet<String> =
-            masters.iter().map(|(_, master)| master.name.clone()).collect();
-        topics.insert(names::reply_topic(&cluster));
-        topics.insert(cluster);
-        Self { topics }
-    }
-
-    fn is_topic(&self, name: &str) -> bool {
-        self.topics.contains(name) || Topic::is_the_servers(name)
-    }
-
-    #[expect(clippy::unused_self, reason = "as for topics; brokers have no groups of their own")]
-    fn is_group(&self, name: &str) -> bool {
-        ConsumerGroup::is_the_servers(name)
     }
 }
 

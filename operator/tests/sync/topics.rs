@@ -351,3 +351,21 @@ async fn an_object_that_cannot_be_read_holds_nobody_up() {
     place.topic("odd", &four());
     place.topic_is("odd", "Synced").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_of_the_cluster_is_nobodys_to_declare() {
+    let place = Place::new(1);
+    place.masters[0].with(|state| {
+        state.set_topic("orders", 16);
+        state.set_topic("orders-b0", 1);
+    });
+    place.topic("orders", &json!({"queues": 8, "adoptionPolicy": "Always"}));
+    place.topic("group", &json!({"queues": 8, "topicName": "orders-b0"}));
+    let _workers = Workers::start(&place.server);
+    let message = place.topic_is("orders", "NameConflict").await;
+    assert!(message.contains("orders is the cluster's own"), "{message}");
+    assert!(message.contains("another spec.topicName"), "{message}");
+    place.topic_is("group", "NameConflict").await;
+    place.quiet().await;
+    assert_eq!(place.masters[0].shape("orders"), Some((16, 16, 6)));
+}
