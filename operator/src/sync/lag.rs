@@ -2,7 +2,7 @@
 //!
 //! The live values are metrics. A status is for people, and each writing of it is kept by etcd.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,11 +10,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rocketkube_client::protocol::body::{ConsumeStats, ConsumeTimeSpan, ConsumerConnection};
 use rocketkube_crds::condition::{CONSUMING, LAGGING};
 use rocketkube_crds::{ConsumerGroupStatus, GroupMember, Lag, LagAlert, Span, TopicLag};
+use tokio::time::Instant;
 
 use super::report::Extra;
 
 /// A status is written for a sample at most this often.
 const REST: Duration = Duration::from_mins(1);
+/// For how long a status may speak of a sample that could not be repeated.
+const STALE: Duration = Duration::from_mins(5);
 const MOST_CLIENTS: usize = 10;
 const MOST_TOPICS: usize = 20;
 /// Longest id of a client that the schema takes.
@@ -36,6 +39,42 @@ pub(crate) struct TopicSample {
     pub(crate) lag: i64,
     /// Age of the oldest of them.
     pub(crate) oldest: Duration,
+}
+
+/// The last samples of the groups of a `BrokerSet`.
+#[derive(Debug, Default)]
+pub(crate) struct Samples {
+    by_group: HashMap<String, Sample>,
+    /// Since when there are none, by group.
+    missing: HashMap<String, Instant>,
+}
+
+impl Samples {
+    /// Takes what was sampled, of all these groups.
+    pub(crate) fn take(&mut self, sampled: HashMap<String, Sample>, groups: BTreeSet<String>) {
+        let now = Instant::now();
+        self.missing.retain(|group, _| groups.contains(group) && !sampled.contains_key(group));
+        for group in groups.into_iter().filter(|group| !sampled.contains_key(group)) {
+            self.missing.entry(group).or_insert(now);
+        }
+        self.by_group = sampled;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Sample)> {
+        self.by_group.iter()
+    }
+
+    /// Brings a status up to date with what is known of a group now.
+    pub(crate) fn publish(&self, group: &str, status: &mut ConsumerGroupStatus, now: Timestamp) {
+        if let Some(sample) = self.by_group.get(group) {
+            sample.publish(status, now);
+        } else if self.missing.get(group).is_some_and(|since| since.elapsed() >= STALE) {
+            status.members = None;
+            status.clients = Vec::new();
+            status.lag = None;
+            status.sampled_at = None;
+        }
+    }
 }
 
 impl Sample {
@@ -158,12 +197,17 @@ fn span(length: Duration) -> Span {
     Span::try_from(text).expect("hours, minutes and seconds in this order are a span")
 }
 
-/// The conditions of consumer groups, of what the status says.
+/// The conditions of consumer groups, of what the status says. Of what was known once, and no longer
+/// is, they say so.
 pub(crate) fn conditions(status: &ConsumerGroupStatus, alert: Option<&LagAlert>) -> Vec<Extra> {
-    let Some(members) = status.members else { return Vec::new() };
+    let Some(members) = status.members else {
+        let were_told = status.conditions.iter().any(|condition| condition.type_ == CONSUMING);
+        let names = [Some(CONSUMING), alert.map(|_| LAGGING)];
+        return names.into_iter().flatten().filter(|_| were_told).map(unknown).collect();
+    };
     let mut all = vec![Extra {
         name: CONSUMING,
-        is_true: members > 0,
+        is_true: Some(members > 0),
         reason: if members > 0 { "HasMembers" } else { "NoMembers" },
         message: String::new(),
     }];
@@ -178,11 +222,16 @@ pub(crate) fn conditions(status: &ConsumerGroupStatus, alert: Option<&LagAlert>)
     }
     all.push(Extra {
         name: LAGGING,
-        is_true: !exceeded.is_empty(),
+        is_true: Some(!exceeded.is_empty()),
         reason: if exceeded.is_empty() { "WithinBounds" } else { "LagAlertExceeded" },
         message: exceeded.join("; "),
     });
     all
+}
+
+fn unknown(name: &'static str) -> Extra {
+    let message = "brokers could not be asked for some minutes".to_owned();
+    Extra { name, is_true: None, reason: "NotSampled", message }
 }
 
 #[cfg(test)]
@@ -307,7 +356,7 @@ mod tests {
         let lagging = |status: &ConsumerGroupStatus, alert: LagAlert| {
             let all = conditions(status, Some(&alert));
             let lagging = all.into_iter().find(|it| it.name == LAGGING).unwrap();
-            (lagging.is_true, lagging.message)
+            (lagging.is_true.unwrap(), lagging.message)
         };
         let (no, ten) = ((false, String::new()), status(10, 90));
         assert_eq!(lagging(&ten, alert(Some(10), Some("2m"))), no);
@@ -320,7 +369,7 @@ mod tests {
         let names = |status, alert: Option<&LagAlert>| -> Vec<_> {
             conditions(status, alert).iter().map(|it| (it.name, it.is_true)).collect()
         };
-        assert_eq!(names(&ten, None), [(CONSUMING, false)]);
+        assert_eq!(names(&ten, None), [(CONSUMING, Some(false))]);
         assert!(names(&ConsumerGroupStatus::default(), Some(&alert(Some(1), None))).is_empty());
     }
 }

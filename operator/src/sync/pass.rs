@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::consent::{self, Labels};
 use super::declared::{Declared, Next, Report};
-use super::lag::Sample;
+use super::lag::Samples;
 use super::masters::Masters;
 use super::own_names::OwnNames;
 use super::plan::{self, Plan, Trouble, outcome};
@@ -46,7 +46,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) target: Target<'a>,
     /// Labels of other namespaces, if they matter.
     pub(crate) labels: &'a HashMap<String, Labels>,
-    pub(crate) samples: &'a HashMap<String, Sample>,
+    pub(crate) samples: &'a Samples,
     pub(crate) writer: Writer<'a>,
 }
 
@@ -542,8 +542,7 @@ fn status<D: Wire>(
     let generation = object.meta().generation;
     let drift = plan::drifted(history.drift.as_ref(), fields, Time(now));
     let mut status = object.reported(&Report { generation, groups, adopted, drift });
-    let sample = pass.samples.get(object.wire_name());
-    let extra = object.sampled(&mut status, sample, now);
+    let extra = object.sampled(&mut status, pass.samples, now);
     let conditions = report::conditions(&history.conditions, generation, now, obstacle, &extra);
     D::set_conditions(&mut status, conditions);
     status

@@ -91,7 +91,8 @@ pub(crate) fn shortened(mut text: String) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Extra {
     pub(crate) name: &'static str,
-    pub(crate) is_true: bool,
+    /// `None`: nobody knows.
+    pub(crate) is_true: Option<bool>,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
 }
@@ -106,8 +107,12 @@ pub(crate) fn conditions(
 ) -> Vec<Condition> {
     let reason = obstacle.map_or(Reason::Synced, |obstacle| obstacle.reason);
     let message = obstacle.map_or("", |obstacle| &obstacle.message);
-    let make = |name: &str, is_true: bool, reason: &str, message: &str| {
-        let status = if is_true { "True" } else { "False" };
+    let make = |name: &str, is_true: Option<bool>, reason: &str, message: &str| {
+        let status = match is_true {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        };
         let same = before.iter().find(|it| it.type_ == name && it.status == status);
         Condition {
             type_: name.to_owned(),
@@ -119,11 +124,15 @@ pub(crate) fn conditions(
                 .map_or(Time(now), |condition| condition.last_transition_time.clone()),
         }
     };
-    let mut all = vec![make(READY, obstacle.is_none(), reason.name(), message)];
+    let mut all = vec![make(READY, Some(obstacle.is_none()), reason.name(), message)];
     if let Some(progress) = reason.progress() {
-        all.push(make(progress, true, reason.name(), message));
+        all.push(make(progress, Some(true), reason.name(), message));
     }
     all.extend(extra.iter().map(|it| make(it.name, it.is_true, it.reason, &it.message)));
+    // The API server keeps the order that it has, and appends: any other looks like a change.
+    all.sort_by_key(|it| {
+        before.iter().position(|was| was.type_ == it.type_).unwrap_or(before.len())
+    });
     all
 }
 
@@ -172,12 +181,29 @@ mod tests {
     fn conditions_of_a_kind_come_with_the_others() {
         let consuming = Extra {
             name: "Consuming",
-            is_true: false,
+            is_true: Some(false),
             reason: "NoMembers",
             message: String::new(),
         };
         let all = conditions(&[], Some(1), at(10), None, &[consuming]);
         assert_eq!(told(&all), ["Ready=True Synced @10", "Consuming=False NoMembers @10"]);
+    }
+
+    #[test]
+    fn conditions_stay_in_the_order_in_which_they_came() {
+        let consuming = Extra {
+            name: "Consuming",
+            is_true: None,
+            reason: "NotSampled",
+            message: String::new(),
+        };
+        let extra = [consuming];
+        let first = conditions(&[], Some(1), at(10), None, &extra);
+        let waiting = Obstacle::new(Reason::BrokerSetNotReady, "no broker answers");
+        let second = conditions(&first, Some(1), at(20), Some(&waiting), &extra);
+        let types: Vec<_> = second.iter().map(|it| &*it.type_).collect();
+        assert_eq!(types, ["Ready", "Consuming", "Reconciling"]);
+        assert_eq!(conditions(&second, Some(1), at(30), Some(&waiting), &extra), second);
     }
 
     #[test]

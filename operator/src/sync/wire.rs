@@ -11,7 +11,7 @@ use rocketkube_client::{Admin, ClientError};
 use rocketkube_crds::{ConsumerGroup, ConsumerGroupStatus, Topic, TopicStatus};
 
 use super::declared::Declared;
-use super::lag::{self, Sample};
+use super::lag::{self, Samples};
 use super::masters::Tables;
 use super::own_names::OwnNames;
 use super::report::Extra;
@@ -55,7 +55,7 @@ pub(crate) trait Wire: Declared {
     fn sampled(
         &self,
         _status: &mut Self::Status,
-        _sample: Option<&Sample>,
+        _samples: &Samples,
         _now: Timestamp,
     ) -> Vec<Extra> {
         Vec::new()
@@ -148,12 +148,10 @@ impl Wire for ConsumerGroup {
     fn sampled(
         &self,
         status: &mut ConsumerGroupStatus,
-        sample: Option<&Sample>,
+        samples: &Samples,
         now: Timestamp,
     ) -> Vec<Extra> {
-        if let Some(sample) = sample {
-            sample.publish(status, now);
-        }
+        samples.publish(self.wire_name(), status, now);
         lag::conditions(status, self.spec.lag_alert.as_ref())
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{self, Instant};
 use super::consent::{Labels, needs_labels};
 use super::declared::Declared;
 use super::joining::{self, Source};
-use super::lag::Sample;
+use super::lag::Samples;
 use super::masters::{Masters, Tables};
 use super::own_names::OwnNames;
 use super::pass::{Memory, Pass, Tally, pass};
@@ -83,7 +83,7 @@ struct Remembered {
     /// What was not taken by groups that join.
     refused_topics: BTreeSet<(i32, String)>,
     refused_groups: BTreeSet<(i32, String)>,
-    samples: HashMap<String, Sample>,
+    samples: Samples,
 }
 
 /// The objects of one turn.
@@ -195,14 +195,16 @@ impl Worker {
     }
 
     async fn sample(&mut self, objects: &Objects) {
-        if self.next_sample > Instant::now() || objects.groups.is_empty() {
+        if self.next_sample > Instant::now() {
             return;
         }
         self.next_sample = Instant::now() + SAMPLE;
-        let declared = objects.groups.iter().filter_map(|guard| guard.0.as_ref().ok());
-        let managed = declared.filter(|group| group.is_managed() && !group.is_being_deleted());
+        let declared = || objects.groups.iter().filter_map(|guard| guard.0.as_ref().ok());
+        let managed = declared().filter(|group| group.is_managed() && !group.is_being_deleted());
         let names = managed.map(|group| group.wire_name().to_owned()).collect();
-        self.memory.samples = sampling::sample(&mut self.masters, &names).await;
+        let sampled = sampling::sample(&mut self.masters, &names).await;
+        let all = declared().map(|group| group.wire_name().to_owned()).collect();
+        self.memory.samples.take(sampled, all);
         self.shared.context.numbers.lags(&self.key, self.memory.samples.iter());
     }
 

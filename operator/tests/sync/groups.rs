@@ -128,3 +128,48 @@ async fn half_a_lag_is_not_told() {
     place.masters[1].with(|state| state.fault = None);
     assert!(until(|| lag(&place)["total"] == 900).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_in_a_group_is_unknown_once_nobody_could_be_asked_for_a_while() {
+    let place = Place::new(1);
+    place.group("billing", &json!({"lagAlert": {"messages": 400}}));
+    read(&place, 900, Duration::ZERO);
+    place.masters[0].with(|state| {
+        state.members.insert("billing".into(), vec!["x@1".into()]);
+    });
+    let workers = Workers::start(&place.server);
+    let status = || place.status("consumergroups", "billing");
+    let is = |kind: &str, wanted: &str| condition(&status(), kind)["status"] == wanted;
+    assert!(until(|| is("Consuming", "True")).await);
+    // A restart is no reason to speak of it.
+    place.masters[0].with(|state| state.fault = Some(crate::broker::Fault::Closes));
+    sleep(Duration::from_secs(100)).await;
+    assert!(is("Consuming", "True") && is("Lagging", "False"));
+    place.masters[0].with(|state| state.fault = None);
+    place.quiet().await;
+
+    place.put_broker_set(&json!({"hibernate": true}), |_| "Active");
+    assert!(until(|| is("Consuming", "Unknown") && is("Lagging", "Unknown")).await);
+    assert_eq!(condition(&status(), "Consuming")["reason"], "NotSampled");
+    for field in ["members", "clients", "lag", "sampledAt"] {
+        assert!(status()[field].is_null(), "{field} of brokers that are not there");
+    }
+    assert!(!workers.metrics.render().contains("group=\"billing\""));
+    place.quiet().await;
+    place.put_broker_set(&json!({}), |_| "Active");
+    assert!(until(|| is("Consuming", "True") && is("Lagging", "False")).await);
+    assert_eq!((&status()["members"], &lag(&place)["total"]), (&json!(1), &json!(100)));
+    place.annotate("consumergroups", "billing", "managed", json!("false"));
+    assert!(until(|| is("Consuming", "Unknown")).await, "nobody asks for it any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lag_of_a_group_goes_with_its_object() {
+    let place = Place::new(1);
+    place.group("billing", &json!({}));
+    read(&place, 900, Duration::ZERO);
+    let workers = Workers::start(&place.server);
+    assert!(until(|| workers.metrics.render().contains("group=\"billing\"} 100")).await);
+    place.remove("consumergroups", "billing");
+    assert!(until(|| !workers.metrics.render().contains("group=\"billing\"")).await);
+}
