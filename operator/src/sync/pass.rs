@@ -221,7 +221,7 @@ async fn settle_finalizers<D: Wire>(pass: &Pass<'_>, cases: &mut [Case<'_, D>], 
         case.held_back = !pass.writer.finalizer(case.object, add).await;
         if let (Finalizer::Drop(Some(why)), false) = (&case.finalizer, case.held_back) {
             let news = News::warning("FinalizerDropped", why.clone());
-            pass.writer.context.event(case.object, news).await;
+            pass.writer.event(case.object, news).await;
         }
         !case.held_back
     }));
@@ -436,7 +436,7 @@ async fn report_all<D: Wire>(
             let version = pass.writer.status(case.object, &told.status).await;
             if version.is_some() {
                 for news in told.news {
-                    pass.writer.context.event(case.object, news).await;
+                    pass.writer.event(case.object, news).await;
                 }
             }
             (case.object, version, told.status)

@@ -24,7 +24,7 @@ use super::sampling;
 use super::stores::{Guard, Known, Stores};
 use super::verdict::{Target, is_paused};
 use super::wire::Wire;
-use super::write::Writer;
+use super::write::{Writer, in_time};
 use crate::{Context, Key, SyncReport};
 
 /// How often masters are asked whether something changed. A worker waits up to a tenth less, each as
@@ -158,7 +158,7 @@ impl Worker {
             return known;
         }
         let api: Api<BrokerSet> = self.shared.context.api(&self.key.namespace);
-        match api.get_opt(&self.key.name).await {
+        match in_time(api.get_opt(&self.key.name)).await {
             Ok(None) => Known::Missing,
             Ok(Some(set)) => Known::Present(Box::new(set)),
             Err(error) => Known::Unreadable(error.to_string()),
@@ -185,7 +185,7 @@ impl Worker {
             if self.labels.contains_key(&namespace) {
                 continue;
             }
-            let labels = match api.get_metadata(&namespace).await {
+            let labels = match in_time(api.get_metadata(&namespace)).await {
                 Ok(found) => Ok(found.labels().clone()),
                 Err(error) => Err(error.to_string()),
             };

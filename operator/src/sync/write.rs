@@ -1,16 +1,31 @@
 //! What is written to the API server for an object: status, finalizer, events.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
 use kube::{Resource, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::declared::Declared;
 use super::wire::Wire;
+use crate::context::{EventTarget, News};
 use crate::{Context, FIELD_MANAGER};
+
+/// How long the API server may take to answer. A connection that nobody closes would hold up all that
+/// belongs to a `BrokerSet`, and one of the places that all of them share.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An answer of the API server, unless it takes too long.
+pub(crate) async fn in_time<T>(
+    asked: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
+    let late = || format!("no answer within {} s", PATIENCE.as_secs());
+    timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(kube::Error::Service(late().into())))
+}
 
 /// Statuses that were written and that the cache may not have yet.
 ///
@@ -85,7 +100,7 @@ impl Writer<'_> {
         }));
         let api = self.context.api::<D>(&namespace);
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        match api.patch_status(&name, &parameters, &patch).await {
+        match in_time(api.patch_status(&name, &parameters, &patch)).await {
             Ok(written) => Some(written.resource_version().unwrap_or_default()),
             // Nobody is left to tell.
             Err(error) if is_gone(&error) => Some(String::new()),
@@ -112,7 +127,7 @@ impl Writer<'_> {
             "finalizers": finalizers,
         }}));
         let api = self.context.api::<D>(&namespace);
-        match api.patch(&name, &PatchParams::default(), &patch).await {
+        match in_time(api.patch(&name, &PatchParams::default(), &patch)).await {
             Ok(_) => true,
             Err(error) if is_gone(&error) => true,
             Err(kube::Error::Api(status)) if status.code == 409 => false,
@@ -120,6 +135,14 @@ impl Writer<'_> {
                 warn!(kind = %D::kind(&()), namespace, name, %error, "finalizer was not changed");
                 false
             }
+        }
+    }
+
+    /// Tells people about an object.
+    pub(crate) async fn event(&self, about: &impl EventTarget, news: News) {
+        let reason = news.reason.clone();
+        if timeout(PATIENCE, self.context.event(about, news)).await.is_err() {
+            warn!(reason, "event was not written in time");
         }
     }
 }

@@ -369,3 +369,23 @@ async fn a_name_of_the_cluster_is_nobodys_to_declare() {
     place.quiet().await;
     assert_eq!(place.masters[0].shape("orders"), Some((16, 16, 6)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_answer_is_waited_for_a_while_only() {
+    let requests: [fn(&Call) -> bool; 3] = [
+        |call| call.subresource.as_deref() == Some("status"),
+        |call| call.verb == Verb::Patch && call.subresource.is_none(),
+        |call| call.resource == "events",
+    ];
+    let delete = json!({"queues": 4, "deletionPolicy": "Delete"});
+    for which in requests {
+        let place = Place::new(1);
+        place.masters[0].with(|state| state.set_topic("t", 4));
+        place.server.decide(crate::support::first(which, [Fate::StoppedBefore]));
+        place.topic("t", &delete);
+        let _workers = Workers::start(&place.server);
+        place.topic_is("t", "Synced").await;
+        place.topic("t", &json!({"queues": 5, "deletionPolicy": "Delete"}));
+        assert!(until(|| place.masters[0].shape("t") == Some((5, 5, 6))).await);
+    }
+}
