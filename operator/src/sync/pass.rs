@@ -16,7 +16,7 @@ use rocketkube_crds::broker_set::Counts;
 use tokio::time::Instant;
 
 use super::consent::{self, Labels};
-use super::declared::{Declared, Next, Report};
+use super::declared::{Declared, GroupReport, History, Next, Report};
 use super::lag::Samples;
 use super::masters::Masters;
 use super::own_names::OwnNames;
@@ -250,7 +250,8 @@ async fn claim<D: Wire>(
     let done = join_all(claims.map(|case| async move {
         let obstacle = Obstacle::new(Reason::PartiallySynced, "it is about to be made");
         let adopted = case.plan.as_ref().and_then(|plan| plan.adopted);
-        let status = status(pass, case, Some(&obstacle), None, adopted);
+        let after = After { groups: None, adopted, set_back: Vec::new() };
+        let status = status(pass, case, Some(&obstacle), after);
         let version = pass.writer.status(case.object, &status).await;
         case.held_back = version.is_none();
         version.map(|version| (case.object, version, status))
@@ -466,6 +467,7 @@ fn tell<D: Wire>(
     tally: &mut Tally,
 ) -> Option<Told<D::Status>> {
     let (object, history) = (case.object, case.object.history());
+    let mut set_back = Vec::new();
     let (groups, obstacle, adopted) = match (&case.verdict, &case.plan) {
         (Verdict::Gone, _) => return None,
         (Verdict::Apply, Some(plan)) if !case.held_back => {
@@ -473,17 +475,14 @@ fn tell<D: Wire>(
             let outcome = outcome(object, plan, &held, |index| case.trouble.get(&index).cloned());
             if !plan.is_stopped() {
                 tally.look_after(object);
-                let lacking = outcome.groups.iter().filter(|group| {
-                    let blocked = plan.blocked.iter().any(|(index, _)| *index == group.index);
-                    !group.synced && !blocked && !case.trouble.contains_key(&group.index)
-                });
-                tally.lacking.extend(lacking.map(|group| group.index));
+                tally.lacking.extend(lacking(case, plan, &outcome.groups));
             }
             let shrinks = outcome.obstacle.as_ref().map(|it| it.reason);
             if shrinks == Some(Reason::QueueShrinkInProgress) && case.trouble.is_empty() {
                 tally.due_in(NEXT_STEP);
             }
-            (Some(outcome.groups), outcome.obstacle, plan.adopted)
+            set_back = outcome.set_back;
+            (Some(outcome.groups), outcome.obstacle, outcome.adopted)
         }
         // The next pass does what this one could not begin.
         (Verdict::Apply, _) => {
@@ -499,24 +498,49 @@ fn tell<D: Wire>(
         }
     };
     count(case, obstacle.as_ref(), tally);
+    if !set_back.is_empty() {
+        pass.writer.context.numbers.drift(D::NOUN);
+    }
+    let after = After { groups, adopted, set_back };
+    let news = news(object, &history, obstacle.as_ref(), &after);
+    Some(Told { status: status(pass, case, obstacle.as_ref(), after), news })
+}
+
+/// Groups that do not have it, and are going to.
+fn lacking<D: Wire>(
+    case: &Case<'_, D>,
+    plan: &Plan<D::Settings>,
+    groups: &[GroupReport<D::Settings>],
+) -> impl Iterator<Item = i32> {
+    let is_blocked = |index: i32| plan.blocked.iter().any(|(other, _)| *other == index);
+    let lacks = move |group: &&GroupReport<D::Settings>| {
+        !group.synced && !is_blocked(group.index) && !case.trouble.contains_key(&group.index)
+    };
+    groups.iter().filter(lacks).map(|group| group.index)
+}
+
+/// What people are to hear of, besides the status.
+fn news<D: Wire>(
+    object: &D,
+    history: &History,
+    obstacle: Option<&Obstacle>,
+    after: &After<D::Settings>,
+) -> Vec<News> {
     let mut news = Vec::new();
-    if history.adopted.is_none() && adopted == Some(true) {
+    if history.adopted.is_none() && after.adopted == Some(true) {
         let note = format!("took over {} {}, which was there", D::NOUN, object.wire_name());
         news.push(News::normal(D::ADOPTED, note));
     }
-    let drift = case.plan.as_ref().map(|plan| &*plan.drift).unwrap_or_default();
-    if !drift.is_empty() {
-        pass.writer.context.numbers.drift(D::NOUN);
-        let note = format!("somebody changed it in brokers, set back: {}", drift.join(", "));
+    if !after.set_back.is_empty() {
+        let fields = after.set_back.join(", ");
+        let note = format!("somebody changed it in brokers, set back: {fields}");
         news.push(News::warning("DriftCorrected", note));
     }
-    if let Some(obstacle) = obstacle
-        .as_ref()
-        .filter(|it| it.reason.is_alarming() && history.ready_reason() != Some(it.reason.name()))
-    {
-        news.push(News::warning(obstacle.reason.name(), obstacle.message.clone()));
-    }
-    Some(Told { status: status(pass, case, obstacle.as_ref(), groups, adopted), news })
+    let was = history.ready_reason();
+    let is_news = |it: &&Obstacle| it.reason.is_alarming() && was != Some(it.reason.name());
+    let obstacle = obstacle.filter(is_news);
+    news.extend(obstacle.map(|it| News::warning(it.reason.name(), it.message.clone())));
+    news
 }
 
 fn count<D: Wire>(case: &Case<'_, D>, obstacle: Option<&Obstacle>, tally: &mut Tally) {
@@ -529,18 +553,25 @@ fn count<D: Wire>(case: &Case<'_, D>, obstacle: Option<&Obstacle>, tally: &mut T
     tally.declared.insert(case.object.wire_name().to_owned());
 }
 
+/// What a pass found or did, besides what keeps the object from being ready.
+struct After<S> {
+    /// `None` keeps what the status has.
+    groups: Option<Vec<GroupReport<S>>>,
+    adopted: Option<bool>,
+    set_back: Vec<&'static str>,
+}
+
 fn status<D: Wire>(
     pass: &Pass<'_>,
     case: &Case<'_, D>,
     obstacle: Option<&Obstacle>,
-    groups: Option<Vec<super::declared::GroupReport<D::Settings>>>,
-    adopted: Option<bool>,
+    after: After<D::Settings>,
 ) -> D::Status {
     let (object, history) = (case.object, case.object.history());
     let now = pass.writer.context.clock.now();
-    let fields = case.plan.as_ref().map(|plan| &*plan.drift).unwrap_or_default();
+    let After { groups, adopted, set_back } = after;
     let generation = object.meta().generation;
-    let drift = plan::drifted(history.drift.as_ref(), fields, Time(now));
+    let drift = plan::drifted(history.drift.as_ref(), &set_back, Time(now));
     let mut status = object.reported(&Report { generation, groups, adopted, drift });
     let extra = object.sampled(&mut status, pass.samples, now);
     let conditions = report::conditions(&history.conditions, generation, now, obstacle, &extra);

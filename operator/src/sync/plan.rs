@@ -1,6 +1,8 @@
 //! What is to be done in brokers for one object, and what came of it. Pure: what brokers hold is an
 //! argument.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rocketkube_crds::{AdoptionPolicy, Drift};
 
@@ -37,14 +39,44 @@ pub(crate) struct Plan<S> {
     /// The status has to say so before anything is done: otherwise, after a crash in between, what
     /// this object made would look as if somebody else had.
     pub(crate) claim_first: bool,
-    /// Fields that somebody changed in brokers.
-    pub(crate) drift: Vec<&'static str>,
+    /// Fields that somebody changed in brokers, by group.
+    pub(crate) drift: Vec<(i32, &'static str)>,
 }
+
+/// What is told as a field of something that was deleted.
+const DELETED: &str = "deleted";
 
 impl<S> Plan<S> {
     /// Whether nothing at all is done for the object, because of what others have made.
     pub(crate) fn is_stopped(&self) -> bool {
         !self.blocked.is_empty() && self.adopted.is_none()
+    }
+
+    /// What the status shall say of `adopted` after the steps. Nothing yet, if no group took one: it
+    /// is decided again. But what a broker may have made without being able to say so is the object's.
+    fn decided(&self, history: &History, held: &[Held<'_, S>], refused: &[i32]) -> Option<bool> {
+        if history.adopted.is_some() || self.claim_first {
+            return self.adopted;
+        }
+        let is_silent = |index: &i32| held.iter().any(|it| it.index == *index && it.what.is_err());
+        let is_undone =
+            |index: &i32| refused.contains(index) || self.adopted == Some(true) && is_silent(index);
+        self.adopted.filter(|_| !self.steps.iter().all(|(index, _)| is_undone(index)))
+    }
+
+    /// Fields that somebody had changed, and that are as declared after the steps.
+    fn set_back<D>(&self, object: &D, held: &[Held<'_, S>]) -> Vec<&'static str>
+    where
+        D: Declared<Settings = S>,
+    {
+        let is_as_declared = |(index, field): &(i32, &'static str)| {
+            let what = held.iter().find(|it| it.index == *index).and_then(|it| it.what.ok());
+            what.flatten().is_some_and(|what| {
+                *field == DELETED || object.differences(what).iter().all(|it| it.field != *field)
+            })
+        };
+        let done = self.drift.iter().filter(|it| is_as_declared(it));
+        done.map(|(_, field)| *field).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
@@ -112,19 +144,19 @@ fn drift<'a, D: Declared>(
     object: &D,
     history: &History,
     reached: impl Iterator<Item = (i32, Option<&'a D::Settings>)>,
-) -> Vec<&'static str> {
+) -> Vec<(i32, &'static str)> {
     if history.generation != object.meta().generation || !history.is_compared() {
         return Vec::new();
     }
     let mut fields = Vec::new();
-    for (_, what) in reached.filter(|(index, _)| history.synced.contains(index)) {
+    for (index, what) in reached.filter(|(index, _)| history.synced.contains(index)) {
         match what {
-            None => fields.push("deleted"),
-            Some(what) => fields.extend(object.differences(what).iter().map(|it| it.field)),
+            None => fields.push((index, DELETED)),
+            Some(what) => {
+                fields.extend(object.differences(what).iter().map(|it| (index, it.field)));
+            }
         }
     }
-    fields.sort_unstable();
-    fields.dedup();
     fields
 }
 
@@ -156,6 +188,10 @@ pub(crate) struct Outcome<S> {
     pub(crate) groups: Vec<GroupReport<S>>,
     /// Why it is not ready.
     pub(crate) obstacle: Option<Obstacle>,
+    /// Whether it was there before the object; `None` until it is the object's.
+    pub(crate) adopted: Option<bool>,
+    /// Fields that somebody had changed in brokers, and that were set back.
+    pub(crate) set_back: Vec<&'static str>,
 }
 
 /// Compares what brokers hold after the steps of a plan with what is declared.
@@ -169,6 +205,9 @@ pub(crate) fn outcome<D: Declared>(
     let mut obstacles = Vec::new();
     let history = object.history();
     let was_synced = history.generation == object.meta().generation && history.is_compared();
+    let is_refused = |index: &i32| matches!(trouble(*index), Some(Trouble::Rejected(_)));
+    let refused: Vec<i32> = held.iter().map(|it| it.index).filter(is_refused).collect();
+    let adopted = plan.decided(&history, held, &refused);
     for it in held {
         let blocked = plan.blocked.iter().find(|(index, _)| *index == it.index);
         let is_believed = was_synced && history.synced.contains(&it.index);
@@ -178,7 +217,7 @@ pub(crate) fn outcome<D: Declared>(
             (None, Err(silence)) => Some((Reason::BrokerSetNotReady, silence.why.to_owned())),
             (None, Ok(what)) => unsettled(object, *what, trouble(it.index)),
         };
-        let is_ours = blocked.is_none() && plan.adopted.is_some();
+        let is_ours = blocked.is_none() && adopted.is_some();
         let held = match it.what {
             Err(_) => Shown::AsBefore,
             Ok(Some(what)) if is_ours => Shown::Held(what.clone()),
@@ -192,7 +231,8 @@ pub(crate) fn outcome<D: Declared>(
         });
         obstacles.extend(obstacle.map(|(reason, message)| (it.index, reason, message)));
     }
-    Outcome { obstacle: worst(&obstacles, held.len()), groups }
+    let (obstacle, set_back) = (worst(&obstacles, held.len()), plan.set_back(object, held));
+    Outcome { groups, obstacle, adopted, set_back }
 }
 
 /// Why one group that can be reached does not have what is declared.
@@ -369,8 +409,10 @@ mod tests {
         let mut changed = config(4);
         changed.perm = 0;
         let (same, larger) = (config(4), TopicConfig { order: true, ..config(4) });
-        let found =
-            |status, groups: &[What<'_>]| plan(&topic("IfCompatible", status), &held(groups)).drift;
+        let found = |status, groups: &[What<'_>]| -> Vec<&str> {
+            let drift = plan(&topic("IfCompatible", status), &held(groups)).drift;
+            drift.into_iter().map(|(_, field)| field).collect()
+        };
         assert_eq!(found(owned(&[0, 1]), &[Ok(Some(&changed)), Ok(Some(&same))]), ["access"]);
         let both = found(owned(&[0, 1, 2]), &[Ok(Some(&changed)), Ok(None), Ok(Some(&larger))]);
         assert_eq!(both, ["access", "deleted", "ordered"]);

@@ -371,6 +371,49 @@ async fn a_name_of_the_cluster_is_nobodys_to_declare() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_broker_refused_is_told_neither_as_set_back_nor_as_taken_over() {
+    let place = Place::new(1);
+    place.topic("t", &four());
+    let workers = Workers::start(&place.server);
+    place.topic_is("t", "Synced").await;
+    place.quiet().await;
+    place.masters[0].with(|state| {
+        state.set_topic("old", 2);
+        state.refused = ["t".to_owned(), "old".to_owned()].into();
+        state.edit_topic("t", |topic| topic.perm = 4);
+    });
+    place.topic("old", &four());
+    place.topic_is("t", "BrokerRejected").await;
+    place.topic_is("old", "BrokerRejected").await;
+    assert!(place.event("DriftCorrected").is_none() && place.event("TopicAdopted").is_none());
+    assert!(place.status("topics", "t")["drift"].is_null());
+    assert!(place.status("topics", "old")["adopted"].is_null());
+    let text = workers.metrics.render();
+    assert!(text.contains("mq_drift_corrections_total{kind=\"Topic\"} 0"), "{text}");
+    place.masters[0].with(|state| state.refused.clear());
+    place.topic_is("old", "Synced").await;
+    place.topic_is("t", "Synced").await;
+    assert_eq!(place.status("topics", "old")["adopted"], true);
+    assert!(place.event("TopicAdopted").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_set_back_in_two_steps_is_told_of_each() {
+    let place = Place::new(1);
+    place.topic("t", &four());
+    let _workers = Workers::start(&place.server);
+    place.topic_is("t", "Synced").await;
+    place.quiet().await;
+    place.masters[0].with(|state| {
+        state.stored("t", 6, (0, 5));
+        state.edit_topic("t", |topic| (topic.write_queue_nums, topic.read_queue_nums) = (8, 8));
+    });
+    place.topic_is("t", "QueueShrinkInProgress").await;
+    let note = place.event("DriftCorrected").unwrap();
+    assert_eq!(note, "somebody changed it in brokers, set back: queues");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_api_server_that_does_not_answer_is_waited_for_a_while_only() {
     let requests: [fn(&Call) -> bool; 3] = [
         |call| call.subresource.as_deref() == Some("status"),
