@@ -20,6 +20,7 @@ mod report;
 mod sampling;
 mod stores;
 mod topic;
+mod unreadable;
 mod verdict;
 mod wire;
 mod worker;
@@ -57,6 +58,8 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let shared = Arc::new(Shared { context, stores, permits: Semaphore::new(REQUESTS) });
     let mut workers = Workers { shared, tasks: JoinSet::new(), wakes: HashMap::new() };
     workers.wake_all();
+    let swept = Arc::clone(&workers.shared);
+    let mut sweep = Box::pin(unreadable::sweep(&swept));
     let mut marked = Box::pin(marks.marked());
     loop {
         // Cancel-safe: what is not taken stays marked, joined or running.
@@ -70,6 +73,7 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
                 Err(_) => return,
             },
             Some(_) = watches.join_next() => return,
+            never = &mut sweep => match never {},
         }
     }
 }

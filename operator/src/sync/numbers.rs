@@ -122,8 +122,8 @@ impl Numbers {
 
 fn unreadable(stores: &Stores) -> Vec<Number> {
     let kinds = [
-        (kind(Topic::NOUN), stores.topics.unreadable()),
-        (kind(ConsumerGroup::NOUN), stores.groups.unreadable()),
+        (kind(Topic::NOUN), stores.topics.unreadable().len()),
+        (kind(ConsumerGroup::NOUN), stores.groups.unreadable().len()),
     ];
     #[expect(clippy::cast_precision_loss, reason = "a number of objects is small")]
     let number =

@@ -218,7 +218,7 @@ async fn settle_finalizers<D: Wire>(pass: &Pass<'_>, cases: &mut [Case<'_, D>], 
     let changes = cases.iter_mut().filter(|case| case.finalizer != Finalizer::Keep);
     let done = join_all(changes.map(|case| async move {
         let add = case.finalizer == Finalizer::Add;
-        case.held_back = !pass.writer.finalizer(case.object, add).await;
+        case.held_back = !pass.writer.finalizer::<D>(case.object.meta(), add).await;
         if let (Finalizer::Drop(Some(why)), false) = (&case.finalizer, case.held_back) {
             let news = News::warning("FinalizerDropped", why.clone());
             pass.writer.event(case.object, news).await;
@@ -357,7 +357,7 @@ async fn delete<D: Wire>(
     let mut deletions = Deletions::new();
     for (at, case) in cases.iter().enumerate().filter(|(_, it)| it.verdict == Verdict::Delete) {
         let left = match delete_one(pass, masters, memory, case).await {
-            Ok(()) if pass.writer.finalizer(case.object, false).await => None,
+            Ok(()) if pass.writer.finalizer::<D>(case.object.meta(), false).await => None,
             Ok(()) => Some("it is deleted in the brokers, and this object goes next".to_owned()),
             Err(left) => Some(left),
         };

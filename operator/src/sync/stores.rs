@@ -175,9 +175,9 @@ where
     }
 
     /// Objects that this operator cannot read.
-    pub(crate) fn unreadable(&self) -> usize {
-        let bad = |shelf: &Shelf<K>| shelf.store.state_filter(|guard| guard.0.is_err()).len();
-        self.shelves.iter().map(bad).sum()
+    pub(crate) fn unreadable(&self) -> Vec<Arc<Guard<K>>> {
+        let is_bad = |guard: &Guard<K>| guard.0.is_err();
+        self.shelves.iter().flat_map(|shelf| shelf.store.state_filter(is_bad)).collect()
     }
 }
 
@@ -212,6 +212,8 @@ pub(crate) struct Stores {
 #[derive(Debug, Clone)]
 pub(crate) enum Known {
     Missing,
+    /// This operator has no right to read it.
+    Forbidden,
     /// Why this operator cannot read it.
     Unreadable(String),
     Present(Box<BrokerSet>),

@@ -23,6 +23,8 @@ pub(crate) enum Target<'a> {
     Present(&'a BrokerSet),
     /// It will be gone with its brokers.
     Ending,
+    /// This operator has no right to read it.
+    Forbidden,
     /// It cannot be read, for this reason.
     Unreadable(&'a str),
 }
@@ -31,6 +33,7 @@ impl<'a> From<&'a Known> for Target<'a> {
     fn from(known: &'a Known) -> Self {
         match known {
             Known::Missing => Self::Missing,
+            Known::Forbidden => Self::Forbidden,
             Known::Unreadable(why) => Self::Unreadable(why),
             Known::Present(set) if set.metadata.deletion_timestamp.is_some() => Self::Ending,
             Known::Present(set) => Self::Present(set),
@@ -121,6 +124,9 @@ fn obstacle<D: Declared>(object: &D, situation: &Situation<'_>) -> Option<Obstac
             let message = format!("the BrokerSet {key} is being deleted");
             return Some(Obstacle::new(Reason::BrokerSetNotReady, message));
         }
+        Target::Forbidden => {
+            return Some(Obstacle::new(Reason::BrokerSetNotReady, forbidden(key)));
+        }
         Target::Unreadable(why) => {
             let message = format!("the BrokerSet {key} cannot be read: {why}");
             return Some(Obstacle::new(Reason::BrokerSetNotReady, message));
@@ -150,6 +156,10 @@ fn obstacle<D: Declared>(object: &D, situation: &Situation<'_>) -> Option<Obstac
         return Some(Obstacle::new(Reason::NameConflict, message));
     }
     paused(object).or_else(|| paused_set(set)).or_else(|| hibernated(set))
+}
+
+fn forbidden(key: &Key) -> String {
+    format!("this operator has no right to read the BrokerSet {key}")
 }
 
 fn paused<D: Declared>(object: &D) -> Option<Obstacle> {
@@ -190,6 +200,8 @@ fn judge_deleted<D: Declared>(object: &D, situation: &Situation<'_>) -> (Verdict
         Target::Ending => {
             return drop_because(left(&format!("the BrokerSet {key} is being deleted")));
         }
+        // Nor will it have brokers that this operator may look for.
+        Target::Forbidden => return drop_because(left(&forbidden(key))),
         Target::Present(_) | Target::Unreadable(_)
             if object.annotation(DELETE_CONFIRM).is_some() =>
         {

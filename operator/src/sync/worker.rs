@@ -161,6 +161,7 @@ impl Worker {
         match in_time(api.get_opt(&self.key.name)).await {
             Ok(None) => Known::Missing,
             Ok(Some(set)) => Known::Present(Box::new(set)),
+            Err(kube::Error::Api(status)) if status.code == 403 => Known::Forbidden,
             Err(error) => Known::Unreadable(error.to_string()),
         }
     }

@@ -414,6 +414,44 @@ async fn what_is_set_back_in_two_steps_is_told_of_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_can_be_deleted() {
+    let place = Place::new(1);
+    let id = crate::support::Id::new("mq.rocketkube.dev", "topics", "shop", "odd");
+    place.topic("odd", &json!({"queues": "many", "deletionPolicy": "Delete"}));
+    place.server.objects(|objects| {
+        objects.edit(&id, |it| {
+            it["metadata"]["finalizers"] = json!(["other/one", "mq.rocketkube.dev/topic"]);
+        });
+    });
+    let _workers = Workers::start(&place.server);
+    place.quiet().await;
+    assert!(place.event("FinalizerDropped").is_none(), "it is not being deleted");
+    let drops = |call: &Call| call.verb == Verb::Patch && call.resource == "topics";
+    place.server.decide(crate::support::first(drops, [Fate::Refused(503)]));
+    place.remove("topics", "odd");
+    let left = || place.get_in("topics", "shop", "odd").unwrap()["metadata"]["finalizers"].clone();
+    assert!(until(|| left() == json!(["other/one"])).await, "{}", left());
+    let note = place.event("FinalizerDropped").unwrap();
+    assert!(note.contains("cannot be read"), "{note}");
+    place.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_is_let_go_if_its_broker_set_may_not_be_read() {
+    let place = Place::new(1);
+    place.topic("t", &json!({"queues": 4, "deletionPolicy": "Delete"}));
+    let _workers = Workers::start(&place.server);
+    place.topic_is("t", "Synced").await;
+    let asks = |call: &Call| call.verb == Verb::Get && call.resource == "brokersets";
+    place.server.decide(move |call| if asks(call) { Fate::Refused(403) } else { Fate::Answered });
+    place.remove("brokersets", "orders");
+    place.remove("topics", "t");
+    assert!(until(|| place.get_in("topics", "shop", "t").is_none()).await);
+    let note = place.event("FinalizerDropped").unwrap();
+    assert!(note.contains("no right to read the BrokerSet shop/orders"), "{note}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_api_server_that_does_not_answer_is_waited_for_a_while_only() {
     let requests: [fn(&Call) -> bool; 3] = [
         |call| call.subresource.as_deref() == Some("status"),
