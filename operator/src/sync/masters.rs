@@ -27,6 +27,8 @@ use crate::Key;
 const PORT: u16 = 10_911;
 /// Most changes in one request.
 pub(crate) const BATCH: usize = 500;
+/// Most deletions that one master is asked for at a time: there is no request for several.
+const DELETIONS: usize = 64;
 /// First and longest pause before a master that did not answer is asked again.
 const PAUSES: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
 /// How long a master that had answered may be silent before objects say so: restarts are shorter.
@@ -154,6 +156,37 @@ impl Master {
             refused.extend(batch.iter().map(refusal));
         }
         refused
+    }
+
+    /// Deletes these names, many at a time. Gives back what is left, and why.
+    async fn delete<'n, D: Wire>(
+        &mut self,
+        admin: &Admin,
+        names: Vec<&'n str>,
+    ) -> Vec<(&'n str, String)> {
+        let mut left = Vec::new();
+        for part in names.chunks(DELETIONS) {
+            let addr = match self.tables() {
+                Ok(_) => self.addr.clone().unwrap_or_default(),
+                Err(why) => {
+                    left.extend(part.iter().map(|name| (*name, why.to_owned())));
+                    continue;
+                }
+            };
+            let asked = part.iter().map(|name| D::delete(admin, &addr, name));
+            let mut silence = None;
+            for (name, answer) in part.iter().zip(join_all(asked).await) {
+                let Err(error) = answer else { continue };
+                left.push((*name, refusal(&error).unwrap_or_else(|| chain(&error))));
+                if refusal(&error).is_none() {
+                    silence = Some(error);
+                }
+            }
+            if let Some(error) = silence {
+                self.failed(&error);
+            }
+        }
+        left
     }
 
     fn failed(&mut self, error: &ClientError) {
@@ -290,17 +323,18 @@ impl Masters {
         join_all(puts).await.into_iter().collect()
     }
 
-    /// Deletes on one master. The error is what to tell people.
-    pub(crate) async fn delete<D: Wire>(&mut self, index: i32, name: &str) -> Result<(), String> {
-        let master = self.all.get(&index).map_or(Err("it is gone"), Master::tables);
-        master.map_err(str::to_owned)?;
-        let Some(addr) = self.addr(index).map(str::to_owned) else { return Ok(()) };
-        let Err(error) = D::delete(&self.admin, &addr, name).await else { return Ok(()) };
-        if let Some(words) = refusal(&error) {
-            return Err(words);
-        }
-        self.failed(index, &error);
-        Err(chain(&error))
+    /// Deletes these names on each of these masters. Gives back what is left, and why, in words for
+    /// people.
+    pub(crate) async fn delete<'n, D: Wire>(
+        &mut self,
+        mut names: BTreeMap<i32, Vec<&'n str>>,
+    ) -> BTreeMap<i32, Vec<(&'n str, String)>> {
+        let admin = &self.admin;
+        let deletions = self.all.iter_mut().filter_map(|(index, master)| {
+            let names = names.remove(index)?;
+            Some(async move { (*index, master.delete::<D>(admin, names).await) })
+        });
+        join_all(deletions).await.into_iter().collect()
     }
 
     /// What is left to read in queues of a topic on one master; `None` if nothing is.

@@ -4,11 +4,14 @@
 //! Safe to end at any await: what was done shows in brokers and in the status, and the next pass
 //! starts from there.
 
+mod deletion;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use deletion::{Deletions, delete};
 use futures::future::join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
@@ -152,7 +155,10 @@ pub(crate) async fn pass<D: Wire>(
     plan_all(masters, &mut cases);
     claim(pass, memory, &mut cases, &mut tally).await;
     let mut changed = change(masters, memory, &mut cases, &mut tally).await;
-    let deletions = delete(pass, masters, memory, &cases, &mut tally).await;
+    let deletions = delete(pass, masters, &mut memory.closed, &cases).await;
+    if deletions.values().any(Option::is_some) {
+        tally.due_in(RECHECK);
+    }
     changed |= !deletions.is_empty();
     if changed {
         masters.refresh().await;
@@ -341,73 +347,6 @@ async fn give<D: Wire>(
         }
     }
     true
-}
-
-/// Why something is not deleted yet, by its case; `None` where nothing of it is left.
-type Deletions = BTreeMap<usize, Option<String>>;
-
-/// Deletes in brokers what is to be deleted there, and lets the objects go.
-async fn delete<D: Wire>(
-    pass: &Pass<'_>,
-    masters: &mut Masters,
-    memory: &mut Memory<D>,
-    cases: &[Case<'_, D>],
-    tally: &mut Tally,
-) -> Deletions {
-    let mut deletions = Deletions::new();
-    for (at, case) in cases.iter().enumerate().filter(|(_, it)| it.verdict == Verdict::Delete) {
-        let left = match delete_one(pass, masters, memory, case).await {
-            Ok(()) if pass.writer.finalizer::<D>(case.object.meta(), false).await => None,
-            Ok(()) => Some("it is deleted in the brokers, and this object goes next".to_owned()),
-            Err(left) => Some(left),
-        };
-        if left.is_some() {
-            tally.due_in(RECHECK);
-        }
-        deletions.insert(at, left);
-    }
-    deletions
-}
-
-async fn delete_one<D: Wire>(
-    pass: &Pass<'_>,
-    masters: &mut Masters,
-    memory: &mut Memory<D>,
-    case: &Case<'_, D>,
-) -> Result<(), String> {
-    let (name, uid) = (case.object.wire_name(), case.uid());
-    let mut holders = Vec::new();
-    let mut closing = BTreeMap::new();
-    for held in masters.held::<D>(name) {
-        let what = held.what.map_err(|silence| format!("b{}: {}", held.index, silence.why))?;
-        let Some(what) = what else { continue };
-        holders.push(held.index);
-        closing.extend(D::closed(what).map(|closed| (held.index, vec![closed])));
-    }
-    if !closing.is_empty() {
-        let refused = masters.put::<D>(closing).await;
-        let said = refused.iter().flat_map(|(index, all)| all.iter().map(move |it| (index, it)));
-        if let Some((index, refused)) = said.into_iter().next() {
-            return Err(format!("b{index}: {}", refused.words));
-        }
-        memory.closed.insert(uid, Instant::now());
-        return Err("clients learn that it goes".to_owned());
-    }
-    let since = *memory.closed.entry(uid).or_insert_with(Instant::now);
-    if !holders.is_empty() && since.elapsed() < D::GRACE {
-        return Err("clients learn that it goes".to_owned());
-    }
-    for index in holders {
-        masters.delete::<D>(index, name).await.map_err(|why| format!("b{index}: {why}"))?;
-    }
-    let Target::Present(set) = pass.target else { return Ok(()) };
-    let cluster = set.spec.cluster_name.clone().unwrap_or_else(|| set.name_any());
-    let given = set.spec.name_server.as_ref().and_then(|given| given.addresses.as_ref());
-    for namesrv in given.into_iter().flatten() {
-        let forgotten = D::forget(masters.admin(), namesrv, &cluster, name).await;
-        forgotten.map_err(|error| format!("name server {namesrv}: {error}"))?;
-    }
-    Ok(())
 }
 
 /// Writes every status that changed, and tells what is news in it.

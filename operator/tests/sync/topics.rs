@@ -414,6 +414,50 @@ async fn what_is_set_back_in_two_steps_is_told_of_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_topics_are_deleted_together() {
+    let place = Place::new(1);
+    let delete = json!({"queues": 4, "deletionPolicy": "Delete"});
+    for n in 0..600 {
+        place.topic(&format!("t{n}"), &delete);
+    }
+    let _workers = Workers::start(&place.server);
+    place.topic_is("t599", "Synced").await;
+    place.quiet().await;
+    place.masters[0].with(|state| state.lists.clear());
+    for n in 0..600 {
+        place.remove("topics", &format!("t{n}"));
+    }
+    let left = || (0..600).any(|n| place.get_in("topics", "shop", &format!("t{n}")).is_some());
+    assert!(until(|| !left()).await);
+    place.masters[0].with(|state| {
+        assert!(state.topics.is_empty());
+        assert!(state.lists.len() < 10, "{:?}", state.lists);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_a_broker_does_not_let_go_holds_up_no_other() {
+    let place = Place::new(2);
+    let delete = json!({"queues": 4, "deletionPolicy": "Delete"});
+    for name in ["t", "stays"] {
+        place.topic(name, &delete);
+    }
+    let _workers = Workers::start(&place.server);
+    for name in ["t", "stays"] {
+        place.topic_is(name, "Synced").await;
+    }
+    place.masters[1].with(|state| state.refused = ["stays".to_owned()].into());
+    place.remove("topics", "t");
+    place.remove("topics", "stays");
+    assert!(until(|| place.get_in("topics", "shop", "t").is_none()).await);
+    let told = || place.ready("stays").1;
+    assert!(until(|| told() == "b1: INVALID_PARAMETER (29) no stays").await, "{}", told());
+    place.masters[1].with(|state| state.refused.clear());
+    assert!(until(|| place.get_in("topics", "shop", "stays").is_none()).await);
+    assert!(place.masters.iter().all(|master| !has(master, "stays") && !has(master, "t")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_read_can_be_deleted() {
     let place = Place::new(1);
     let id = crate::support::Id::new("mq.rocketkube.dev", "topics", "shop", "odd");
