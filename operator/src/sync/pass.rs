@@ -484,7 +484,8 @@ fn news<D: Wire>(
 
 fn count<D: Wire>(case: &Case<'_, D>, obstacle: Option<&Obstacle>, tally: &mut Tally) {
     match obstacle.map(|obstacle| obstacle.reason) {
-        None => tally.managed += 1,
+        // A pause is no failure.
+        None | Some(Reason::Paused) => tally.managed += 1,
         // They have no say: what they name is as if nobody had declared it.
         Some(Reason::Unmanaged | Reason::NamespaceNotAllowed) => return,
         Some(_) => tally.failed += 1,

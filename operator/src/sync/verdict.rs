@@ -189,11 +189,14 @@ fn judge_deleted<D: Declared>(object: &D, situation: &Situation<'_>) -> (Verdict
     }
     let owns = object.history().adopted.is_some();
     let has_no_say = !object.is_managed() || situation.winner.is_some() || situation.is_own;
-    let loses = has_no_say || !owns;
-    if loses || object.deletion_policy() == DeletionPolicy::Retain {
+    if has_no_say || object.deletion_policy() == DeletionPolicy::Retain {
         return drop_because(None);
     }
     let left = |why: &str| Some(format!("{why}: {} {} is left", D::NOUN, object.wire_name()));
+    if !owns {
+        // It may have been made by an operator that ended before it wrote so.
+        return drop_because(left("its status does not say that it was made or taken over"));
+    }
     let key = situation.key;
     match situation.target {
         Target::Missing => return drop_because(left(&format!("there is no BrokerSet {key}"))),
@@ -409,7 +412,8 @@ mod tests {
         let mut blocked = ending(&json!({}));
         blocked.status.as_mut().unwrap().adopted = None;
         let judged_blocked = judged(&blocked, Some(&ready), None, None);
-        assert_eq!(judged_blocked, ("Gone".into(), Finalizer::Drop(None)));
+        let told = "its status does not say that it was made or taken over: topic t is left";
+        assert_eq!(judged_blocked, ("Gone".into(), Finalizer::Drop(Some(told.to_owned()))));
         let without = ending(&json!({"finalizers": []}));
         assert_eq!(judged(&without, None, None, None), ("Gone".into(), Finalizer::Keep));
     }

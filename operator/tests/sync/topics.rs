@@ -285,13 +285,15 @@ async fn nothing_is_done_for_what_is_paused_or_not_managed() {
     let place = Place::new(1);
     place.topic("paused", &four());
     place.topic("alone", &four());
-    let _workers = Workers::start(&place.server);
+    let workers = Workers::start(&place.server);
     place.topic_is("paused", "Synced").await;
     place.topic_is("alone", "Synced").await;
     place.annotate("topics", "paused", "paused", json!("true"));
     place.annotate("topics", "alone", "managed", json!("false"));
     place.topic_is("paused", "Paused").await;
     place.topic_is("alone", "Unmanaged").await;
+    let counts = || workers.report().and_then(|report| report.topics).unwrap();
+    assert!(until(|| (counts().managed, counts().failed) == (1, 0)).await, "{:?}", counts());
     place.masters[0].with(|state| {
         for name in ["paused", "alone"] {
             state.edit_topic(name, |topic| topic.perm = 4);
