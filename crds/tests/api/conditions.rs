@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Words in the operator's sources that stand in no condition and no event.
-const OTHER_WORDS: [&str; 25] = [
+const OTHER_WORDS: [&str; 26] = [
     // Kinds of objects, and of messages in brokers.
     "BrokerSet",
     "ConsumerGroup",
@@ -29,6 +29,7 @@ const OTHER_WORDS: [&str; 25] = [
     "Lost",
     "True",
     "False",
+    "Unknown",
     // Phases of a BrokerSet, which its reference lists.
     "Creating",
     "Degraded",
