@@ -11,7 +11,7 @@ use rocketkube_protocol::body::{Body, DataVersion, MessageQueue, SubscriptionGro
 use rocketkube_protocol::id::{UniqueId, since_month_ms};
 use rocketkube_protocol::names;
 use rocketkube_remoting::Peer;
-use rocketkube_store::{Queue, Store, StoreError, TopicConfig, Volume};
+use rocketkube_store::{Queue, QueueOffset, Store, StoreError, Topic, TopicConfig, Volume};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
@@ -28,6 +28,7 @@ use crate::producers::Producers;
 use crate::readiness::Intake;
 use crate::refusal::AdminError;
 use crate::registration::Changes;
+use crate::resets::{Order, Place, Resets};
 use crate::wake::{Confirmations, Parked, queue_key};
 
 /// Most topics and groups, together, that clients make by using them. Administrators may make more.
@@ -40,6 +41,8 @@ pub(crate) struct Broker {
     pub(crate) consumers: Consumers<Arc<Peer>>,
     pub(crate) producers: Producers<Arc<Peer>>,
     pub(crate) locks: Locks,
+    /// Offsets that were reset, of which consumers do not know yet.
+    pub(crate) resets: Resets,
     pub(crate) confirmations: Arc<Confirmations<Arc<Peer>>>,
     pub(crate) parked: Arc<Parked<Arc<Peer>>>,
     /// Topics that the name servers have to be told of.
@@ -94,6 +97,7 @@ impl Broker {
             consumers: Consumers::new(),
             producers: Producers::new(),
             locks: Locks::default(),
+            resets: Resets::default(),
             confirmations,
             parked,
             changes: Changes::default(),
@@ -205,6 +209,7 @@ impl Broker {
         let topic = self.store.topic(name);
         let end = self.store.delete_topic(name, self.now_ms())?;
         self.removed();
+        self.resets.forget_topic(name);
         self.changes.everything();
         // Whoever waits for messages of it will never get any.
         for queue in topic.iter().flat_map(|topic| topic.queues()) {
@@ -280,10 +285,44 @@ impl Broker {
     pub(crate) fn remove_group(&self, name: &str, clean: bool) -> Result<u64, StoreError> {
         let was_there = self.store.group(name).is_some();
         let end = self.store.delete_group(name, clean, self.now_ms())?;
+        self.resets.forget_group(name);
         if was_there {
             self.removed();
         }
         Ok(end)
+    }
+
+    /// Notes a consumer's progress, unless an administrator set it meanwhile.
+    pub(crate) fn commit(&self, place: Place<'_>, offset: QueueOffset) {
+        let Place { group, topic, queue } = place;
+        self.resets.commit(place, || self.store.commit(group, topic, queue, offset));
+    }
+
+    /// Sets where a group goes on in queues of a topic; members that wait for messages there are told
+    /// at once. Gives the position to wait for; `None` if one of that name was done before.
+    pub(crate) fn reset_offsets(
+        &self,
+        topic: &Topic,
+        order: &Order<'_>,
+    ) -> Result<Option<u64>, StoreError> {
+        let Some(((last, to), others)) = order.offsets.split_last() else {
+            return Ok(None);
+        };
+        let Order { group, topic: name, .. } = *order;
+        let done = self.resets.set(order, || {
+            for (queue, to) in others {
+                self.store.commit(group, name, *queue, *to);
+            }
+            self.store.commit_now(group, name, *last, *to, self.now_ms())
+        })?;
+        // Its next namesake would begin with the reset.
+        if self.store.topic(name).is_none_or(|now| now.id() != topic.id()) {
+            self.resets.forget_topic(name);
+        }
+        for queue in order.offsets.iter().filter_map(|(queue, _)| topic.queue(*queue)) {
+            self.parked.arrived(queue_key(queue));
+        }
+        Ok(done)
     }
 
     fn added(&self) {

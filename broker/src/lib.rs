@@ -21,6 +21,7 @@ mod producers;
 mod readiness;
 mod refusal;
 mod registration;
+mod resets;
 mod service;
 mod session;
 mod start;

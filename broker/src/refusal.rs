@@ -175,6 +175,8 @@ pub(crate) enum AdminError {
     NoMessageFound,
     #[error("queueId[{queue_id}] is illegal, topic:[{topic}] has {queues} queues")]
     IllegalQueue { queue_id: i32, topic: String, queues: u32 },
+    #[error("offset {asked} is not in queue {queue} of {topic}; write one from {min} to {max}")]
+    OffsetOutside { asked: u64, topic: String, queue: u32, min: u64, max: u64 },
     #[error("The broker does not support consumer to filter message by {0}")]
     FilterType(String),
     #[error("parse the consumer's subscription failed: {reason}")]
@@ -260,6 +262,7 @@ impl Refusal for AdminError {
             Self::NobodyInGroup { .. }
             | Self::NoSuchProducerGroup { .. }
             | Self::NoMessageAt { .. }
+            | Self::OffsetOutside { .. }
             | Self::FilterType(_) => ResponseCode::SYSTEM_ERROR,
             Self::NoOffset | Self::NoMessageFound => ResponseCode::QUERY_NOT_FOUND,
             Self::Subscription { .. } => ResponseCode::SUBSCRIPTION_PARSE_FAILED,

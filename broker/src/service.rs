@@ -8,7 +8,7 @@ use rocketkube_remoting::{BatchEnd, Output};
 
 use crate::answer::{Answer, Reply};
 use crate::broker::Broker;
-use crate::handler::{client, group, lock, long, offset, pull, query, runtime, send, topic};
+use crate::handler::{client, group, lock, long, offset, pull, query, reset, runtime, send, topic};
 use crate::refusal::{AdminError, Refusal};
 use crate::session::Session;
 
@@ -120,6 +120,7 @@ fn ask(
         RequestCode::GET_EARLIEST_MSG_STORETIME => offset::earliest(broker, request),
         RequestCode::GET_CONSUME_STATS => offset::consume_stats(broker, request),
         RequestCode::QUERY_CONSUME_TIME_SPAN => offset::time_span(broker, request),
+        RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => reset::reset(broker, request),
         RequestCode::UPDATE_AND_CREATE_TOPIC => topic::update(broker, request),
         RequestCode::UPDATE_AND_CREATE_TOPIC_LIST => topic::update_list(broker, request),
         RequestCode::DELETE_TOPIC_IN_BROKER => topic::delete(broker, request),

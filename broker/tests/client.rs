@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rocketkube_client::{
     Admin, Client, Consumer, ConsumerOptions, From, Message, Producer, PullConsumer, PullOptions,
-    PullStatus, SendStatus, TopicSettings,
+    PullStatus, ResetTo, SendStatus, TopicSettings,
 };
 use rocketkube_namesrv::NameServer;
 use rocketkube_protocol::ResponseCode;
@@ -341,4 +341,119 @@ async fn a_group_that_is_behind_knows_for_how_long() {
     let done = span().await;
     assert_eq!((done.delay_time, done.consume_time_stamp), (0, done.max_time_stamp));
     assert_eq!(admin.groups_of(addr, &topic).await.unwrap(), [group]);
+}
+
+/// A topic whose first message is in `queue`, followed by others there, and a group.
+async fn stored(admin: &Admin, count: usize) -> (String, String, rocketkube_client::Queue) {
+    let (topic, group) = (name("Reset"), name("reset"));
+    create(admin, &topic).await;
+    create_group(admin, &group).await;
+    let producer = Producer::new(admin.client().clone(), "producers");
+    let queue = producer.send(&Message::new(&*topic, "first")).await.unwrap().queue;
+    for _ in 1..count {
+        producer.send_to(&queue, &Message::new(&*topic, "more")).await.unwrap();
+    }
+    (topic, group, queue)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_reset_by_time_and_by_offset_though_nobody_is_online() {
+    let (client, _cluster) = cluster().await;
+    let admin = Admin::new(client.clone());
+    let (topic, group, queue) = stored(&admin, 3).await;
+    let addr = &admin.masters(Some(CLUSTER)).await.unwrap()[0];
+    let reader = PullConsumer::new(client, &*group);
+    let reset = async |to| admin.reset_offsets(addr, &group, &topic, to, None).await;
+    for (to, expected) in [
+        (ResetTo::Latest, 3),
+        (ResetTo::Earliest, 0),
+        (ResetTo::Offset(2), 2),
+        (ResetTo::Offset(99), 3),
+        (ResetTo::Time(1), 0),
+    ] {
+        let offsets = reset(to).await.unwrap();
+        assert_eq!(offsets.len(), 4, "{to:?}");
+        let of_queue = offsets.iter().find(|(it, _)| it.queue_id == queue.id).unwrap();
+        assert_eq!(of_queue.1, expected, "{to:?}");
+        let expected = expected.cast_unsigned();
+        assert_eq!(reader.committed(&queue).await.unwrap(), Some(expected), "{to:?}");
+    }
+    // Who begins there is told nothing, and its commits count.
+    let pulled = reader.pull(&queue, 0, &PullOptions::default()).await.unwrap();
+    assert_eq!((pulled.status, pulled.messages.len()), (PullStatus::Found, 3));
+    reader.commit(&queue, 3).await.unwrap();
+    assert_eq!(reader.committed(&queue).await.unwrap(), Some(3));
+    let error = reset(ResetTo::Time(-5)).await.unwrap_err();
+    assert_eq!(error.code(), Some(ResponseCode::INVALID_PARAMETER), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_with_a_name_is_done_once() {
+    let (client, _cluster) = cluster().await;
+    let admin = Admin::new(client.clone());
+    let (topic, group, queue) = stored(&admin, 3).await;
+    let addr = &admin.masters(Some(CLUSTER)).await.unwrap()[0];
+    let reader = PullConsumer::new(client, &*group);
+    for (id, to, expected) in [
+        ("a", ResetTo::Offset(1), 1),
+        ("b", ResetTo::Latest, 3),
+        ("a", ResetTo::Offset(1), 3),
+        ("c", ResetTo::Earliest, 0),
+        ("b", ResetTo::Latest, 0),
+    ] {
+        admin.reset_offsets(addr, &group, &topic, to, Some(id)).await.unwrap();
+        assert_eq!(reader.committed(&queue).await.unwrap(), Some(expected), "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_waits_is_told_at_once_and_what_it_commits_late_counts_for_nothing() {
+    let (client, _cluster) = cluster().await;
+    let admin = Admin::new(client.clone());
+    let (topic, group, queue) = stored(&admin, 3).await;
+    let addr = &admin.masters(Some(CLUSTER)).await.unwrap()[0];
+    // Somebody is in the group, and reads something else.
+    let other = name("Other");
+    create(&admin, &other).await;
+    let options = ConsumerOptions::new(&*group, &*other);
+    let consumer = Consumer::start(client.clone(), options).await.unwrap();
+    until(async || admin.members(addr, &group).await.is_ok()).await;
+    let reader = PullConsumer::new(client, &*group);
+    let (waiting, at) = (reader.clone(), queue.clone());
+    let wait = PullOptions { wait: Duration::from_secs(30), ..PullOptions::default() };
+    let parked = tokio::spawn(async move { waiting.pull(&at, 3, &wait).await });
+    admin.reset_offsets(addr, &group, &topic, ResetTo::Offset(1), None).await.unwrap();
+    reader.commit(&queue, 3).await.unwrap();
+    let told = timeout(Duration::from_secs(10), parked).await.unwrap().unwrap().unwrap();
+    assert_eq!((told.status, told.next), (PullStatus::OutOfRange, 1));
+    reader.commit(&queue, 3).await.unwrap();
+    assert_eq!(reader.committed(&queue).await.unwrap(), Some(1));
+    // From where it was told to go on, everything is as ever.
+    let pulled = reader.pull(&queue, 1, &PullOptions::default()).await.unwrap();
+    assert_eq!((pulled.status, pulled.messages.len()), (PullStatus::Found, 2));
+    reader.commit(&queue, 3).await.unwrap();
+    assert_eq!(reader.committed(&queue).await.unwrap(), Some(3));
+    consumer.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_consumer_goes_along_with_a_reset_and_forgets_what_it_was_given_before() {
+    let (client, _cluster) = cluster().await;
+    let admin = Admin::new(client.clone());
+    let (topic, group, queue) = stored(&admin, 3).await;
+    let addr = &admin.masters(Some(CLUSTER)).await.unwrap()[0];
+    let options = ConsumerOptions { from: From::First, ..ConsumerOptions::new(&*group, &*topic) };
+    let mut consumer = Consumer::start(client.clone(), options).await.unwrap();
+    let next = async |consumer: &mut Consumer| {
+        timeout(Duration::from_secs(30), consumer.next()).await.unwrap().unwrap()
+    };
+    let before = next(&mut consumer).await;
+    assert_eq!(before.messages.len(), 3);
+    admin.reset_offsets(addr, &group, &topic, ResetTo::Offset(1), None).await.unwrap();
+    let again = next(&mut consumer).await;
+    assert_eq!((again.messages.len(), again.messages[0].queue_offset), (2, 1));
+    before.done();
+    consumer.close().await.unwrap();
+    let reader = PullConsumer::new(client, &*group);
+    assert_eq!(reader.committed(&queue).await.unwrap(), Some(1));
 }

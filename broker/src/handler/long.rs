@@ -30,6 +30,7 @@ pub(crate) fn is_long(request: &Request<'_>) -> bool {
     match request.code {
         RequestCode::GET_CONSUME_STATS
         | RequestCode::QUERY_CONSUME_TIME_SPAN
+        | RequestCode::INVOKE_BROKER_TO_RESET_OFFSET
         | RequestCode::UPDATE_AND_CREATE_TOPIC
         | RequestCode::UPDATE_AND_CREATE_TOPIC_LIST
         | RequestCode::DELETE_TOPIC_IN_BROKER

@@ -9,6 +9,7 @@ pub(crate) mod offset;
 mod page;
 pub(crate) mod pull;
 pub(crate) mod query;
+pub(crate) mod reset;
 pub(crate) mod runtime;
 pub(crate) mod send;
 pub(crate) mod topic;

@@ -10,11 +10,12 @@ use rocketkube_protocol::header::{
     GetConsumeStats, GroupAndTopic, QueryConsumerOffset, QueueOfTopic, SearchOffset,
     UpdateConsumerOffset,
 };
-use rocketkube_store::{Boundary, Queue, QueueOffset};
+use rocketkube_store::{Boundary, Queue, QueueOffset, Topic};
 
 use crate::answer::Reply;
 use crate::broker::Broker;
 use crate::refusal::AdminError;
+use crate::resets::Place;
 
 /// `QUERY_CONSUMER_OFFSET` (14). A group without an offset starts at 0 while the first message of
 /// the queue is still there: consumers that start with "the last offset" rely on it to see what was
@@ -53,12 +54,16 @@ pub(crate) fn update(broker: &Broker, request: &Request<'_>) -> Result<Reply, Ad
         expected: "an offset from 0 to the end of the queue",
     })?);
     let (topic, id) = (header.topic.as_ref(), queue.id());
+    let place = Place { group, topic, queue: id };
     if request.is_oneway() {
-        broker.store.commit(group, topic, id, offset);
+        broker.commit(place, offset);
         return Ok(Reply::done());
     }
-    let end = broker.store.commit_now(group, topic, id, offset, broker.now_ms())?;
-    Ok(Reply::after(end))
+    let now_ms = broker.now_ms();
+    let commit = || broker.store.commit_now(group, topic, id, offset, now_ms);
+    // One from before a reset is answered as if it had counted, as Apache's broker does.
+    let end = broker.resets.commit(place, commit).transpose()?;
+    Ok(Reply::after(end.unwrap_or_default()))
 }
 
 /// `SEARCH_OFFSET_BY_TIMESTAMP` (29).
@@ -192,10 +197,15 @@ pub(crate) fn find(broker: &Broker, topic: &str, queue_id: i32) -> Option<Arc<Qu
 fn existing(broker: &Broker, topic: &str, queue_id: i32) -> Result<Arc<Queue>, AdminError> {
     let known = broker.store.topic(topic);
     let known = known.ok_or_else(|| AdminError::NoSuchTopic { topic: topic.to_owned() })?;
-    let queue = u32::try_from(queue_id).ok().and_then(|id| known.queue(id)).map(Arc::clone);
+    queue_of(&known, queue_id).map(Arc::clone)
+}
+
+/// The queue that a client names, or what to tell it.
+pub(crate) fn queue_of(topic: &Topic, queue_id: i32) -> Result<&Arc<Queue>, AdminError> {
+    let queue = u32::try_from(queue_id).ok().and_then(|id| topic.queue(id));
     queue.ok_or_else(|| AdminError::IllegalQueue {
         queue_id,
-        topic: topic.to_owned(),
-        queues: u32::try_from(known.queues().len()).unwrap_or(u32::MAX),
+        topic: topic.name().to_owned(),
+        queues: u32::try_from(topic.queues().len()).unwrap_or(u32::MAX),
     })
 }

@@ -20,6 +20,7 @@ use crate::consumers::Group;
 use crate::filter::{self, TagFilter};
 use crate::metrics::Counted;
 use crate::refusal::PullError;
+use crate::resets::Place;
 use crate::session::Session;
 use crate::topics::PERM_READ;
 use crate::wake::queue_key;
@@ -47,6 +48,7 @@ const SENDFILE_MIN: u32 = 16 << 10;
 #[derive(Debug)]
 struct Pull {
     answer: Answer,
+    group: Box<str>,
     queue: Arc<Queue>,
     from: i64,
     limits: Limits,
@@ -82,8 +84,7 @@ pub(crate) fn pull(
         && offset <= pull.queue.max().0
         && broker.has_group(&header.consumer_group)
     {
-        let queue = pull.queue.id();
-        broker.store.commit(&header.consumer_group, &header.topic, queue, QueueOffset(offset));
+        broker.commit(pull.place(), QueueOffset(offset));
     }
     let may_wait = header.sys_flag & pull_flag::SUSPEND != 0;
     let wait_ms = if may_wait { header.suspend_timeout_ms.clamp(0, MAX_SUSPEND_MS) } else { 0 };
@@ -119,6 +120,7 @@ fn check(broker: &Broker, header: &PullMessage<'_>, answer: Answer) -> Result<Pu
     let max_bytes = asked.filter(|bytes| *bytes > 0).unwrap_or(DEFAULT_BYTES).min(MAX_BYTES);
     Ok(Pull {
         answer,
+        group: group.as_ref().into(),
         queue: Arc::clone(queue),
         from: header.queue_offset,
         limits: Limits { max_messages, max_bytes },
@@ -168,7 +170,9 @@ pub(crate) fn resume(broker: &Broker, session: &mut Session, out: &mut Output) {
         // One message can be what thousands of pulls waited for: the rest follows when the client
         // has taken these answers.
         let is_full = out.unsent() >= u64::from(UNSENT_MAX);
-        if is_full || !(parked.is_ripe(now_ms, ending) || parked.watch_again(broker, session)) {
+        if is_full
+            || !(parked.is_ripe(broker, now_ms, ending) || parked.watch_again(broker, session))
+        {
             session.keep(parked);
             continue;
         }
@@ -219,6 +223,10 @@ fn check_queue<'t>(
 }
 
 impl Pull {
+    fn place(&self) -> Place<'_> {
+        Place { group: &self.group, topic: self.queue.topic(), queue: self.queue.id() }
+    }
+
     /// Has the connection woken by the next message. Look at the queue after this call.
     fn watch(&self, broker: &Broker, session: &Session) {
         let (queue, peer) = (&self.queue, &session.peer);
@@ -227,8 +235,10 @@ impl Pull {
         broker.store.watch(queue);
     }
 
-    fn has_news(&self) -> bool {
-        self.queue.is_closed() || self.queue.max().wire() > self.from
+    fn has_news(&self, broker: &Broker) -> bool {
+        self.queue.is_closed()
+            || self.queue.max().wire() > self.from
+            || broker.resets.is_pending(self.place())
     }
 }
 
@@ -270,11 +280,11 @@ impl Session {
 
 impl ParkedPull {
     /// Whether a look at the queue can end the wait. `ending`: nobody waits for messages any longer.
-    fn is_ripe(&self, now_ms: i64, ending: bool) -> bool {
+    fn is_ripe(&self, broker: &Broker, now_ms: i64, ending: bool) -> bool {
         if let Some(cold) = &self.cold {
             return cold.is_done();
         }
-        ending || self.deadline_ms <= now_ms || self.pull.has_news()
+        ending || self.deadline_ms <= now_ms || self.pull.has_news(broker)
     }
 
     /// The arrival that woke the connection may be one that this pull was parked behind: it was
@@ -284,7 +294,7 @@ impl ParkedPull {
             return false;
         }
         self.pull.watch(broker, session);
-        self.pull.has_news()
+        self.pull.has_news(broker)
     }
 }
 
@@ -305,6 +315,10 @@ fn serve_or_park(
         let pull = &mut parked.pull;
         if pull.queue.is_closed() {
             return Err(PullError::NoSuchTopic { topic: pull.queue.topic().to_owned() });
+        }
+        if let Some(to) = broker.resets.redirect(pull.place(), pull.from) {
+            answer_moved(pull, to, out);
+            return Ok(());
         }
         let read = read(broker, pull)?;
         match read.status {
@@ -327,7 +341,7 @@ fn serve_or_park(
         // A broker that began to stop before the watch was noted wakes nobody,
         may_wait = !broker.is_stopping();
         // and neither does a message that became visible before.
-        if may_wait && !parked.pull.has_news() {
+        if may_wait && !parked.pull.has_news(broker) {
             let peer = Arc::clone(&session.peer);
             broker.parked.wake_at(peer.id(), parked.deadline_ms, peer);
             session.park(broker, parked);
@@ -361,6 +375,13 @@ fn answer_without_messages(pull: &Pull, read: &Read, out: &mut Output) {
         Status::OffsetBeyondEnd => (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
     };
     pull.answer.write(out.buffer(), code, Some(remark), |fields| offsets(fields, read), &[]);
+}
+
+/// Says where to go on after a reset: consumers drop what they have of the queue.
+fn answer_moved(pull: &Pull, to: QueueOffset, out: &mut Output) {
+    let (code, bounds) = (ResponseCode::PULL_OFFSET_MOVED, pull.queue.bounds());
+    let fields = |fields: &mut ExtWriter<'_>| write_offsets(fields, to, bounds.min, bounds.max);
+    pull.answer.write(out.buffer(), code, Some("OFFSET_RESET"), fields, &[]);
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -458,8 +479,17 @@ fn read_records(
 }
 
 fn offsets(fields: &mut ExtWriter<'_>, read: &Read) {
-    fields.field("nextBeginOffset", read.next.wire());
-    fields.field("minOffset", read.min.wire());
-    fields.field("maxOffset", read.max.wire());
+    write_offsets(fields, read.next, read.min, read.max);
+}
+
+fn write_offsets(
+    fields: &mut ExtWriter<'_>,
+    next: QueueOffset,
+    min: QueueOffset,
+    max: QueueOffset,
+) {
+    fields.field("nextBeginOffset", next.wire());
+    fields.field("minOffset", min.wire());
+    fields.field("maxOffset", max.wire());
     fields.field("suggestWhichBrokerId", 0);
 }

@@ -300,6 +300,46 @@ fn commits_of_impossible_progress_are_refused() -> Result<()> {
     )
 }
 
+#[test]
+fn resets_that_make_no_sense_are_refused_and_move_nothing() -> Result<()> {
+    let pair = Pair::start()?;
+    pair.send_one(TOPIC)?;
+    let group = Ask::new(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &[]);
+    group.body(*br#"{"groupName":"bad-input"}"#).call(&mut pair.connect()?)?;
+    let max = pair.max_offset(TOPIC)?;
+    let reset = |timestamp: i64| {
+        let ext = [("group", "bad-input"), ("topic", TOPIC), ("isForce", "true")];
+        Ask::new(RequestCode::INVOKE_BROKER_TO_RESET_OFFSET, &ext).with("timestamp", timestamp)
+    };
+    let queue = |queue: i32, offset: i64| reset(0).with("queueId", queue).with("offset", offset);
+    let no_group = &[ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST];
+    let no_topic = &[ResponseCode::TOPIC_NOT_EXIST];
+    run(
+        &pair,
+        &[
+            row(64, "the end", reset(-1), OK),
+            row(64, "a negative time", reset(-2), INVALID),
+            row(64, "a time long ago", reset(i64::MIN), INVALID),
+            row(64, "a time to come", reset(i64::MAX), OK),
+            row(64, "unknown queue", queue(1_000, 0), INVALID),
+            row(64, "the largest queue", queue(i32::MAX, 0), INVALID),
+            row(64, "an offset for all queues", queue(-1, 5), INVALID),
+            row(64, "over the end", queue(0, max + 1), ERROR),
+            row(64, "the end of one queue", queue(0, max), OK),
+            row(64, "unknown group", reset(0).with("group", "../x"), no_group),
+            row(64, "unknown topic", reset(0).with("topic", "unknown"), no_topic),
+            row(64, "no name", reset(0).with("requestId", ""), INVALID),
+            row(64, "a long name", reset(0).with("requestId", "a".repeat(256)), INVALID),
+        ],
+    )?;
+    let ext = [("consumerGroup", "bad-input"), ("topic", TOPIC), ("queueId", "0")];
+    let committed =
+        Ask::new(RequestCode::QUERY_CONSUMER_OFFSET, &ext).call(&mut pair.connect()?)?;
+    let offset = committed.ext.iter().find(|(name, _)| name == "offset");
+    ensure!(offset.is_some_and(|(_, it)| *it == max.to_string()), "{offset:?}");
+    Ok(())
+}
+
 /// Apache's broker answers the same.
 #[test]
 fn offsets_of_queues_that_are_not_there_are_nowhere() -> Result<()> {

@@ -359,13 +359,16 @@ struct Pull {
 }
 
 impl Pull {
-    async fn run(self, mut offset: u64) {
+    async fn run(mut self, mut offset: u64) {
         let options =
             PullOptions { tags: self.member.options.tags.clone(), ..PullOptions::default() };
         loop {
             match self.member.reader.pull(&self.queue, offset, &options).await {
                 Ok(pulled) => {
                     offset = pulled.next;
+                    if pulled.status == PullStatus::OutOfRange {
+                        self.go_to(offset).await;
+                    }
                     if pulled.status != PullStatus::Found {
                         continue;
                     }
@@ -379,6 +382,14 @@ impl Pull {
                     time::sleep(BACKOFF).await;
                 }
             }
+        }
+    }
+
+    /// The broker says to go on elsewhere: what was delivered before counts no longer.
+    async fn go_to(&mut self, offset: u64) {
+        self.consumed = Arc::new(AtomicU64::new(offset));
+        if let Some(owned) = self.member.owned.lock().await.get_mut(&self.queue) {
+            owned.consumed = Arc::clone(&self.consumed);
         }
     }
 

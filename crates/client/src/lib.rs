@@ -23,6 +23,7 @@ mod message;
 mod names;
 mod producer;
 mod pull;
+mod reset;
 mod route;
 mod tables;
 
@@ -33,6 +34,7 @@ pub use error::ClientError;
 pub use message::{Message, Received};
 pub use producer::{Producer, ProducerOptions, SendStatus, Sent};
 pub use pull::{PullConsumer, PullOptions, PullStatus, Pulled};
+pub use reset::ResetTo;
 /// What settings, codes and answers are made of.
 pub use rocketkube_protocol as protocol;
 pub use route::{Queue, Route};

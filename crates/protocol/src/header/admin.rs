@@ -148,6 +148,9 @@ headers! {
         queue_id: Option<i32> = "queueId";
         /// Queue offset to go to; by time if negative or missing.
         offset: Option<i64> = "offset";
+        /// Names the reset: one that was done already is not done again. Our own; Apache's broker
+        /// takes no notice of it.
+        request_id: Option<Str<'a>> = "requestId";
     }
 
     /// Request of `CLONE_GROUP_OFFSET` (314).

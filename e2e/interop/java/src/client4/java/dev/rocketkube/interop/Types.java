@@ -25,4 +25,8 @@ final class Types {
     static void deleteRoute(Server server, String topic) throws Exception {
         server.admin().deleteTopicInNameServer(Set.of(server.namesrv()), topic, server.cluster());
     }
+
+    static void resetQueue(Server server, String group, String topic, int queue, long offset) throws Exception {
+        server.admin().updateConsumeOffset(server.brokerAddr(), group, server.queue(topic, queue), offset);
+    }
 }

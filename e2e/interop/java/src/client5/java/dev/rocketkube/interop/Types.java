@@ -26,4 +26,8 @@ final class Types {
     static void deleteRoute(Server server, String topic) throws Exception {
         server.admin().deleteTopicInNameServer(Set.of(server.namesrv()), topic);
     }
+
+    static void resetQueue(Server server, String group, String topic, int queue, long offset) throws Exception {
+        server.admin().resetOffsetByQueueId(server.brokerAddr(), group, topic, queue, offset);
+    }
 }

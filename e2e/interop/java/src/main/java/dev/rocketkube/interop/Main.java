@@ -36,7 +36,8 @@ public final class Main {
     public static void main(String[] arguments) throws Exception {
         var options = Options.parse(arguments);
         var cases = Stream.of(SendCases.all(), BodyCases.all(), PushCases.all(), GroupCases.all(), PullCases.all(),
-                        LitePullCases.all(), QueryCases.all(), TopicAdminCases.all(), AdminCases.all(), RefusalCases.all())
+                        LitePullCases.all(), QueryCases.all(), TopicAdminCases.all(), AdminCases.all(), ResetCases.all(),
+                        RefusalCases.all())
                 .flatMap(List::stream)
                 .filter(one -> options.wanted().equals("all") || options.wanted().equals(one.name()))
                 .toList();
