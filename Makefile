@@ -41,9 +41,11 @@ test-readme: ## what the README says, word for word
 	e2e/readme/run
 
 .PHONY: test-long
-test-long: ## the same with many more cases and kills; hours
-	PROPTEST_CASES=20000 ROCKETKUBE_CRASH_CYCLES=2000 cargo test --release --workspace
+test-long: ## the same with many more cases and kills, and 20,000 Topics on an API server; hours, needs root
+	PROPTEST_CASES=20000 ROCKETKUBE_CRASH_CYCLES=2000 ROCKETKUBE_TEST_TOPICS=20000 \
+	  cargo test --release --workspace
 	e2e/interop/run
+	e2e/scale/run
 
 # --- Lint: what a reviewer should not have to look for.
 

@@ -35,8 +35,8 @@ def alone():
 
 
 def up(count):
-    if not 1 <= count <= MOST_NODES:
-        raise ClusterError(f"{count} nodes: there can be 1 to {MOST_NODES}")
+    if not 0 <= count <= MOST_NODES:
+        raise ClusterError(f"{count} nodes: there can be 0 to {MOST_NODES}")
     build.check_machine()
     for needed in (build.components, build.helper, build.coredns):
         needed()

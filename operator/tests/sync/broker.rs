@@ -2,6 +2,7 @@
 //! groups, and fails as the test says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -296,10 +297,13 @@ pub(crate) struct Master {
 
 impl Master {
     pub(crate) fn start() -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap())
+    }
+
+    pub(crate) fn start_at(addr: SocketAddr) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let stop = CancellationToken::new();
         let service = Arc::new(Broker(Arc::clone(&state)));
-        let addr = "127.0.0.1:0".parse().unwrap();
         let server = Server::bind(&[addr], service, Limits::default(), stop.clone()).unwrap();
         let addr = server.local_addrs().unwrap()[0].to_string();
         Self { addr, state, stop, _serving: tokio::spawn(server.run()) }
