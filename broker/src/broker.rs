@@ -27,7 +27,7 @@ use crate::permission::Permission;
 use crate::producers::Producers;
 use crate::readiness::Intake;
 use crate::refusal::AdminError;
-use crate::registration::Changes;
+use crate::registration::{Changes, Registrations};
 use crate::resets::{Order, Place, Resets};
 use crate::wake::{Confirmations, Parked, queue_key};
 
@@ -47,6 +47,8 @@ pub(crate) struct Broker {
     pub(crate) parked: Arc<Parked<Arc<Peer>>>,
     /// Topics that the name servers have to be told of.
     pub(crate) changes: Changes,
+    /// Which name servers know this broker.
+    pub(crate) registrations: Registrations,
     /// Places for reads that wait for the disk.
     pub(crate) cold_reads: Arc<Semaphore>,
     /// Places for requests that take long.
@@ -101,6 +103,7 @@ impl Broker {
             confirmations,
             parked,
             changes: Changes::default(),
+            registrations: Registrations::default(),
             metrics,
             started_ms: now_ms(),
             age_clock: AgeClock::start(now_ms()),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use clap::Parser;
@@ -13,6 +13,7 @@ use rocketkube_service::http::{self, Health, Pages};
 use rocketkube_service::logs::{self, LogFormat};
 use rocketkube_service::metrics::Registry;
 use rocketkube_service::shutdown;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -123,12 +124,18 @@ async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         format!("cannot listen on {} for HTTP; choose another http", config.http)
     })?;
     let name = config.name.clone();
-    let status = Arc::new(move || serde_json::json!({ "broker": name }));
+    let tell = Arc::new(OnceLock::<Box<dyn Fn() -> Value + Send + Sync>>::new());
+    let told = Arc::clone(&tell);
+    let status = Arc::new(move || match told.get() {
+        Some(tell) => tell(),
+        None => json!({ "broker": name }),
+    });
     let pages = Pages { health: Arc::clone(&health), metrics: Arc::clone(&metrics), status };
     // The probes answer until everything else has stopped.
     let end = CancellationToken::new();
     let http = tokio::spawn(http::serve(listener, pages, end.clone()));
     let broker = start(config, health, metrics, stop).await?;
+    let _ = tell.set(Box::new(broker.status()));
     broker.stopped().await?;
     end.cancel();
     http.await?;

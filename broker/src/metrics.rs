@@ -139,6 +139,14 @@ pub(crate) fn register_broker(broker: &Arc<Broker>, damaged_ranges: usize, regis
     gauge("mq_store_failed", "1: the log failed, nothing is acknowledged.", |it| {
         f64::from(u8::from(it.store.has_failed()))
     });
+    gauge(
+        "mq_store_full",
+        "1: messages are refused for lack of space, and stored ones read.",
+        |it| f64::from(u8::from(it.full().is_some())),
+    );
+    gauge("mq_registered_name_servers", "Name servers that send clients here.", |it| {
+        number(it.registrations.count())
+    });
     gauge("mq_store_trouble", "1: index files and snapshots cannot be written.", |it| {
         f64::from(u8::from(it.store.trouble().is_some()))
     });

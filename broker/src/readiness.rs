@@ -1,4 +1,8 @@
-//! Whether a request sent now will succeed, as far as the broker can tell, and why not.
+//! Whether clients may come to the broker, and whether it takes their messages.
+//!
+//! These are two questions. A full disk keeps messages out, but nobody from those that are stored, and
+//! probes would send consumers away too: they have nowhere else to go. So the broker stays ready, and
+//! refuses each message with a code that makes producers try elsewhere.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,30 +10,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rocketkube_service::http::Health;
 use rocketkube_service::logs::chain;
 use rocketkube_store::{AppendError, StoreError};
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use crate::broker::Broker;
 
-/// What keeps the broker from storing messages.
+/// Why nobody should come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unready {
+enum Unready {
     /// For good: the process is about to end.
     LogFailed,
     Stopping,
-    /// Until retention, or an administrator, has made room.
-    DiskFull {
-        used_percent: u8,
-    },
-    /// The disk has no room for the next file of the log.
-    NoSpace,
 }
 
 impl fmt::Display for Unready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LogFailed => "the log failed",
+            Self::Stopping => "stopping",
+        })
+    }
+}
+
+/// What keeps messages out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// Until retention, or an administrator, has made room.
+    Disk { used_percent: u8 },
+    /// The disk has no room for the next file of the log.
+    NoSpace,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LogFailed => f.write_str("the log failed"),
-            Self::Stopping => f.write_str("stopping"),
-            Self::DiskFull { used_percent } => {
+            Self::Disk { used_percent } => {
                 write!(f, "messages are refused: disk is {used_percent} % full")
             }
             Self::NoSpace => f.write_str("messages are refused: no space for a file of the log"),
@@ -67,16 +82,16 @@ impl Intake {
     /// Retention deleted what it could, and measured the bytes that are free of those that a file of
     /// the log needs.
     pub(crate) fn measured(&self, free: u64, needed: u64) {
-        // No message may come to try, because probes keep clients away.
+        // Nobody may send a message to try.
         if free > needed {
             self.no_space.store(false, Ordering::Relaxed);
         }
     }
 
     /// `full_percent`: how full the disk is, while that is too full.
-    fn obstacle(&self, full_percent: Option<u8>) -> Option<Unready> {
-        let full = full_percent.map(|used_percent| Unready::DiskFull { used_percent });
-        full.or_else(|| self.no_space.load(Ordering::Relaxed).then_some(Unready::NoSpace))
+    fn obstacle(&self, full_percent: Option<u8>) -> Option<Full> {
+        let full = full_percent.map(|used_percent| Full::Disk { used_percent });
+        full.or_else(|| self.no_space.load(Ordering::Relaxed).then_some(Full::NoSpace))
     }
 }
 
@@ -86,12 +101,26 @@ impl Broker {
         let obstacle = match (self.store.has_failed(), stopping) {
             (true, _) => Some(Unready::LogFailed),
             (false, true) => Some(Unready::Stopping),
-            (false, false) => self.intake.obstacle(self.store.full_percent()),
+            (false, false) => None,
         };
         match obstacle {
             None => health.set_ready(),
             Some(obstacle) => health.set_unready(obstacle.to_string()),
         }
+    }
+
+    /// What keeps messages out, if anything does.
+    pub(crate) fn full(&self) -> Option<Full> {
+        self.intake.obstacle(self.store.full_percent())
+    }
+
+    /// What people are told who ask the process.
+    pub(crate) fn status(&self) -> Value {
+        json!({
+            "broker": self.config.name,
+            "messagesRefused": self.full().map(|full| full.to_string()),
+            "nameServers": self.registrations.told(),
+        })
     }
 }
 
@@ -101,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_an_obstacle_until_there_is_room() {
-        let full = Unready::DiskFull { used_percent: 93 };
+        let full = Full::Disk { used_percent: 93 };
         assert_eq!(Intake::default().obstacle(Some(93)), Some(full));
         assert_eq!(full.to_string(), "messages are refused: disk is 93 % full");
         assert_eq!(Intake::default().obstacle(None), None);
@@ -112,12 +141,12 @@ mod tests {
         let intake = Intake::default();
         let no_space = StoreError::Append(AppendError::NoSpace { size: 1 });
         intake.refused(&no_space);
-        assert_eq!(intake.obstacle(None), Some(Unready::NoSpace));
+        assert_eq!(intake.obstacle(None), Some(Full::NoSpace));
         intake.stored();
         assert_eq!(intake.obstacle(None), None);
         intake.refused(&no_space);
         intake.measured(500, 500);
-        assert_eq!(intake.obstacle(None), Some(Unready::NoSpace));
+        assert_eq!(intake.obstacle(None), Some(Full::NoSpace));
         intake.measured(501, 500);
         assert_eq!(intake.obstacle(None), None);
     }

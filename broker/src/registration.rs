@@ -4,7 +4,7 @@
 //! One task per name server, so that one that is down delays nobody. A name server that forgot us
 //! learns everything again, because a new connection always starts with everything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use rocketkube_protocol::header::{BrokerIdentity, RegisterBroker};
 use rocketkube_protocol::record::body_crc;
 use rocketkube_protocol::{Command, version};
 use rocketkube_remoting::{CallError, ConnectError, Connection};
+use rocketkube_service::logs::chain;
 use rocketkube_store::Topic;
 use tokio::sync::watch;
 use tokio::task::{JoinError, spawn_blocking};
@@ -103,6 +104,37 @@ impl Changes {
     }
 }
 
+/// At which name servers the broker is registered, and why not at the others.
+#[derive(Debug, Default)]
+pub(crate) struct Registrations {
+    by_server: Mutex<BTreeMap<String, Result<(), String>>>,
+}
+
+impl Registrations {
+    fn tell(&self, namesrv: &str, state: Result<(), String>) {
+        self.by_server.lock().insert(namesrv.to_owned(), state);
+    }
+
+    fn forget(&self, namesrv: &str) {
+        self.by_server.lock().remove(namesrv);
+    }
+
+    /// How many name servers send clients here.
+    pub(crate) fn count(&self) -> usize {
+        self.by_server.lock().values().filter(|state| state.is_ok()).count()
+    }
+
+    /// Each name server, with what people are told of it.
+    pub(crate) fn told(&self) -> BTreeMap<String, String> {
+        let told = |state: &Result<(), String>| match state {
+            Ok(()) => "registered".to_owned(),
+            Err(why) => format!("not registered: {why}"),
+        };
+        let servers = self.by_server.lock();
+        servers.iter().map(|(namesrv, state)| (namesrv.clone(), told(state))).collect()
+    }
+}
+
 /// Keeps one name server informed until `shutdown`, then says good-bye.
 pub(crate) async fn keep_registered(
     broker: Arc<Broker>,
@@ -111,11 +143,13 @@ pub(crate) async fn keep_registered(
 ) {
     let mut changes = broker.changes.subscribe();
     let mut reported = false;
+    broker.registrations.tell(&namesrv, Err("not tried yet".to_owned()));
     loop {
         let stay = session(&broker, &namesrv, &mut changes, &shutdown, &mut reported);
         match stay.await {
-            Ok(()) => return,
+            Ok(()) => break,
             Err(error) => {
+                broker.registrations.tell(&namesrv, Err(chain(&error)));
                 // Once per outage: the name server may be down for long.
                 if !std::mem::replace(&mut reported, true) {
                     warn!(namesrv, %error, "not registered, trying again every second");
@@ -123,10 +157,11 @@ pub(crate) async fn keep_registered(
             }
         }
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
             () = sleep(RETRY) => {}
         }
     }
+    broker.registrations.forget(&namesrv);
 }
 
 /// One connection to a name server, from the first announcement to its failure or our end.
@@ -152,6 +187,7 @@ async fn session(
         register(broker, &connection, &news, version).await?;
         if !std::mem::replace(&mut registered, true) {
             *reported = false;
+            broker.registrations.tell(namesrv, Ok(()));
             info!(namesrv, broker = broker.config.name, "registered");
         }
         let next = Instant::now() + PERIOD;

@@ -14,6 +14,7 @@ use rocketkube_service::metrics::{Registry, register_process};
 use rocketkube_store::{
     Flush, OpenError, Opening, Options, Retained, Retention, Store, StoreError, Volume,
 };
+use serde_json::Value;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -131,6 +132,12 @@ impl Running {
     /// Where clients reach the broker.
     pub fn advertised(&self) -> SocketAddr {
         self.advertised
+    }
+
+    /// What `/statusz` says.
+    pub fn status(&self) -> impl Fn() -> Value + Send + Sync + use<> {
+        let broker = Arc::clone(&self.broker);
+        move || broker.status()
     }
 
     /// Serves until asked to stop, then stops in order: the name servers are told, parked pulls and

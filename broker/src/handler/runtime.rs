@@ -58,6 +58,11 @@ pub(crate) fn info(broker: &Broker) -> Reply {
     put("commitLogDiskRatio", &used_ratio);
     put("consumeQueueDiskRatio", &used_ratio);
     put("earliestMessageTimeStamp", &-1);
+    // Not keys of Apache's: whether clients are sent here, and may send.
+    put("registeredNameServers", &broker.registrations.count());
+    if let Some(full) = broker.full() {
+        put("messagesRefused", &full);
+    }
     Reply::body(KvTable { table }.encode())
 }
 

@@ -181,22 +181,35 @@ async fn clients_make_only_so_many_topics_and_groups_by_using_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_are_refused_and_probes_told_while_the_disk_is_too_full() {
+async fn messages_are_refused_and_stored_ones_read_while_the_disk_is_too_full() {
     let f = fixture().await;
     // So large that what the log has set aside does not show.
     let volume = |free: u64| Volume { total: 1_000 << 40, free: free << 40 };
     let (full, roomy) = (volume(45), volume(900));
     f.until(|reason| reason.is_none()).await;
+    assert_eq!(f.call(send()).await.response_code(), ResponseCode::SUCCESS);
     retain(&f.running.broker, &|| full).unwrap();
     let refused = f.call(send()).await;
     assert_eq!(refused.response_code(), ResponseCode::SERVICE_NOT_AVAILABLE);
     assert!(refused.remark.unwrap().contains("disk is 95 % full"));
-    f.until(|reason| reason == Some("messages are refused: disk is 95 % full")).await;
+    let stored = f.call(pull("0")).await.response_code();
+    assert_eq!(stored, ResponseCode::SUCCESS, "who would work it off otherwise?");
+    f.running.broker.tell_readiness(&f.running.health, false);
+    assert_eq!(f.running.health.unready(), None, "consumers have nowhere else to go");
+    assert_eq!(f.metric("mq_store_full", ""), 1);
+    let told = (f.running.status())()["messagesRefused"].clone();
+    assert_eq!(told, "messages are refused: disk is 95 % full");
+    let info = f.call(command(RequestCode::GET_BROKER_RUNTIME_INFO, &[])).await;
+    let info = String::from_utf8_lossy(&info.body).into_owned();
+    assert!(
+        info.contains("\"messagesRefused\":\"messages are refused: disk is 95 % full\""),
+        "{info}"
+    );
     let beat = f.call(heartbeat("g")).await.response_code();
     assert_eq!(beat, ResponseCode::SUCCESS, "settings still have room");
     retain(&f.running.broker, &|| roomy).unwrap();
     assert_eq!(f.call(send()).await.response_code(), ResponseCode::SUCCESS);
-    f.until(|reason| reason.is_none()).await;
+    assert_eq!(f.metric("mq_store_full", ""), 0);
     f.end().await;
 }
 
@@ -387,6 +400,38 @@ async fn only_so_many_pulls_of_a_connection_wait_for_the_disk() {
         let answer = tokio::time::timeout(SOON, pull).await.unwrap().unwrap();
         assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
     }
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn name_servers_that_know_the_broker_are_told_and_those_that_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let namesrv = rocketkube_namesrv::Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data_dir: dir.path().to_owned(),
+        ..rocketkube_namesrv::Config::default()
+    };
+    let end = CancellationToken::new();
+    let namesrv = rocketkube_namesrv::NameServer::start(namesrv, &Registry::default(), end).await;
+    let known = namesrv.unwrap().addr().to_string();
+    // Nobody listens there.
+    let config = Config { namesrv: format!("{known};127.0.0.1:1"), ..Config::default() };
+    let f = fixture_with(tempfile::tempdir().unwrap(), config).await;
+    let status = f.running.status();
+    let told = async {
+        while status()["nameServers"][&known] != "registered" {
+            tokio::task::yield_now().await;
+        }
+        let is_refused = |it: &serde_json::Value| it.as_str().unwrap().contains("refused");
+        while !is_refused(&status()["nameServers"]["127.0.0.1:1"]) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, told).await.unwrap();
+    assert_eq!(f.metric("mq_registered_name_servers", ""), 1);
+    let info = f.call(command(RequestCode::GET_BROKER_RUNTIME_INFO, &[])).await;
+    let info = String::from_utf8_lossy(&info.body).into_owned();
+    assert!(info.contains("\"registeredNameServers\":\"1\""), "{info}");
     f.end().await;
 }
 
