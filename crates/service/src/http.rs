@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,6 +16,7 @@ use axum::routing::get;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::descriptors;
@@ -30,11 +32,17 @@ pub struct Health {
     started: AtomicBool,
     /// Why a request sent now would fail; `None` if it would not.
     unready: Mutex<Option<Cow<'static, str>>>,
+    /// Until when it counts as alive; `None`: as long as it answers.
+    alive_until: Mutex<Option<Instant>>,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { started: AtomicBool::new(false), unready: Mutex::new(Some("starting".into())) }
+        Self {
+            started: AtomicBool::new(false),
+            unready: Mutex::new(Some("starting".into())),
+            alive_until: Mutex::new(None),
+        }
     }
 }
 
@@ -52,6 +60,17 @@ impl Health {
     /// A request sent now would fail; `/readyz` says why.
     pub fn set_unready(&self, reason: impl Into<Cow<'static, str>>) {
         *self.unready.lock() = Some(reason.into());
+    }
+
+    /// What the process is for goes on, and this will be said again before `time` is over: else it
+    /// hangs, and has to be started anew. A process that never says it is alive as long as it answers.
+    pub fn set_alive_for(&self, time: Duration) {
+        *self.alive_until.lock() = Some(Instant::now() + time);
+    }
+
+    /// Whether the process does not hang.
+    pub fn is_alive(&self) -> bool {
+        self.alive_until.lock().is_none_or(|until| Instant::now() < until)
     }
 
     fn is_started(&self) -> bool {
@@ -93,8 +112,8 @@ pub async fn serve(listener: TcpListener, pages: Pages, shutdown: CancellationTo
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/startz", get(|pages| probe(pages, Health::is_started)))
-        // A process that cannot go on ends: whoever answers is alive.
-        .route("/livez", get(|pages| probe(pages, |_| true)))
+        // A process that knows that it cannot go on ends.
+        .route("/livez", get(|pages| probe(pages, Health::is_alive)))
         .route("/readyz", get(readiness))
         .route("/statusz", get(status))
         .with_state(pages);
@@ -166,6 +185,10 @@ mod tests {
         health.set_unready("disk is full");
         let answer = ask(addr, "GET /readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("\r\n\r\ndisk is full\n"));
+        health.set_alive_for(Duration::from_mins(1));
+        assert!(ask(addr, "GET /livez").await.starts_with("HTTP/1.1 200"));
+        health.set_alive_for(Duration::ZERO);
+        assert!(ask(addr, "GET /livez").await.starts_with("HTTP/1.1 503"));
         shutdown.cancel();
     }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt;
 
 /// Form of the lines.
@@ -66,8 +67,14 @@ pub const LEVEL_VARIABLE: &str = "ROCKETKUBE_LOG";
 /// Starts logging for the process. `ROCKETKUBE_LOG` says what (default `info`), e.g. `debug` or
 /// `info,rocketkube_store=trace`.
 pub fn start(format: LogFormat) -> Result<Logs, LogsError> {
+    start_without(format, &[])
+}
+
+/// As [`start`], without what these modules say, unless `ROCKETKUBE_LOG` names them: for libraries
+/// that log the errors which they also return.
+pub fn start_without(format: LogFormat, modules: &[&str]) -> Result<Logs, LogsError> {
     let value = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| "info".to_owned());
-    let filter = EnvFilter::try_new(&value).map_err(|error| LogsError::Filter {
+    let filter = filter(&value, modules).map_err(|error| LogsError::Filter {
         variable: LEVEL_VARIABLE,
         value,
         reason: error.to_string(),
@@ -87,6 +94,13 @@ pub fn start(format: LogFormat) -> Result<Logs, LogsError> {
     Ok(Logs(guard))
 }
 
+fn filter(value: &str, without: &[&str]) -> Result<EnvFilter, ParseError> {
+    let off = without.iter().map(|module| format!("{module}=off"));
+    // Of two words about one module the later one holds.
+    let words: Vec<_> = off.chain([value.to_owned()]).collect();
+    EnvFilter::try_new(words.join(","))
+}
+
 /// An error with its causes, in one line: the first one alone rarely says what to change.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -96,4 +110,20 @@ pub fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_silent_unless_it_is_named() {
+        let said = |value: &str| {
+            let filter = filter(value, &["kube_client"]).unwrap().to_string();
+            filter.split(',').map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+        };
+        let set = |words: [&str; 2]| words.map(str::to_owned).into();
+        assert_eq!(said("info"), set(["info", "kube_client=off"]));
+        assert_eq!(said("info,kube_client=debug"), set(["info", "kube_client=debug"]));
+    }
 }
