@@ -21,17 +21,19 @@ use futures::{StreamExt as _, stream};
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, ReconcileRequest, applier, trigger_self};
-use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::reflector::{Store, store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Resource as _, ResourceExt as _};
 use parking_lot::Mutex;
 use rocketkube_crds::BrokerSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use self::observe::observe;
+use self::build::Facts;
+use self::observe::{Observed, observe};
 use self::status::{Outcome, View};
+use self::validate::Problem;
 use crate::caches::Caches;
 use crate::context::{Context, Key, News, Scope};
 use crate::labels;
@@ -42,8 +44,12 @@ const CONCURRENCY: u16 = 16;
 const LONGEST_PASS: Duration = Duration::from_mins(1);
 /// When a `BrokerSet` that waits for something is looked at again, should no watch tell.
 const RECHECK: Duration = Duration::from_secs(15);
+/// When one is that the API server refuses something of: others may change what it takes.
+const RETRY_REFUSED: Duration = Duration::from_mins(2);
 /// When a settled one is.
 const RESYNC: Duration = Duration::from_mins(10);
+/// Failures in a row that the status says nothing of: with the waits between them some seconds.
+const PATIENCE: u32 = 4;
 /// Waits after failures: doubled from the first to the last.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_mins(1);
@@ -79,31 +85,34 @@ pub(crate) async fn run(
         Some(namespace) => Api::namespaced(context.client.clone(), namespace),
         None => Api::all(context.client.clone()),
     };
+    let kind = BrokerSet::kind(&());
+    context.watches.follow(&kind, scope.namespace.as_deref(), api.resource_url());
     let (broker_sets, writer) = store();
     let objects = watcher(api, watcher::Config::default())
         .default_backoff()
         .modify(|guarded: &mut Guarded| guarded.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects();
-    let marked = scope.marked().map(|key| {
-        let reference = ObjectRef::new(&key.name).within(&key.namespace);
-        Ok(ReconcileRequest::from(reference))
-    });
+    let marked = scope.marked().map(|key| Ok(ReconcileRequest::from(key.reference::<Guarded>())));
     let queue = stream::select(trigger_self(objects, ()), marked);
     let queue = Box::pin(queue.take_until(shutdown.cancelled_owned()));
 
     context.metrics.watch(broker_sets.clone());
-    let failures = Mutex::default();
+    let (failures, heart) = (Mutex::default(), context.heart.clone());
     let worker = Arc::new(Worker { context, caches, broker_sets: broker_sets.clone(), failures });
     let config = Config::default().concurrency(CONCURRENCY);
     let pass = |guarded, worker| Box::pin(reconcile(guarded, worker));
-    applier(pass, retry, worker, broker_sets, queue, config)
-        .for_each(|result| async {
+    let passes =
+        applier(pass, retry, worker, broker_sets, queue, config).for_each(|result| async {
             if let Err(error) = result {
                 debug!(%error, "pass not made");
             }
-        })
-        .await;
+        });
+    // A beat loses nothing.
+    tokio::select! {
+        () = passes => {}
+        never = heart.beat() => match never {},
+    }
 }
 
 async fn reconcile(guarded: Arc<Guarded>, worker: Arc<Worker>) -> Result<Action, Error> {
@@ -119,7 +128,10 @@ async fn reconcile(guarded: Arc<Guarded>, worker: Arc<Worker>) -> Result<Action,
     if set.metadata.deletion_timestamp.is_some() || !worker.caches.filled().await {
         return Ok(Action::await_change());
     }
-    let action = timeout(LONGEST_PASS, pass(&set, &worker)).await.map_err(|_| Error::TooLong)??;
+    let start = Instant::now();
+    let made = timeout(LONGEST_PASS, pass(&set, &worker)).await;
+    worker.context.metrics.took(start.elapsed());
+    let action = made.map_err(|_| Error::TooLong)??;
     worker.failures.lock().remove(&key);
     worker.context.metrics.passed(worker.context.clock.now());
     Ok(action)
@@ -130,26 +142,52 @@ async fn reconcile(guarded: Arc<Guarded>, worker: Arc<Worker>) -> Result<Action,
 async fn pass(set: &Arc<BrokerSet>, worker: &Worker) -> Result<Action, kube::Error> {
     let context = &worker.context;
     let mut observed = observe(set, worker).await?;
+    let mut failed = None;
     let mut outcome = Outcome { paused: is_paused(set), ..Outcome::default() };
     match validate::validate(&observed, context) {
         Ok(facts) => {
-            let children = build::build(set, &facts);
-            if outcome.paused {
-                apply::apply_endpoints(&children, &mut observed, context).await?;
-            } else {
-                outcome.problems = apply::apply(&children, &mut observed, context).await?;
-                pods::label(&observed, &facts, context).await?;
-                if outcome.problems.is_empty() {
-                    restart::restart(&observed, context).await?;
+            if !outcome.paused {
+                match act(&mut observed, &facts, context).await {
+                    Ok(problems) => outcome.problems = problems,
+                    Err(error) => failed = Some(error),
                 }
             }
             outcome.facts = Some(facts);
         }
         Err(problems) => outcome.problems = problems,
     }
+    // What passes by itself is not worth a word.
+    let again = worker.failures.lock().get(&observed.key).is_some_and(|count| *count >= PATIENCE);
+    outcome.failure = failed.as_ref().filter(|_| again).map(line);
     let view = View::new(&observed, &outcome);
-    status::publish(&view, context).await?;
-    Ok(Action::requeue(next_look(&view)))
+    // In any case: whoever wrote the spec has to learn what became of it.
+    if failed.is_none() || again {
+        status::publish(&view, context).await?;
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let restart = validate::restart_at(&observed).and_then(|(_, at)| at);
+    let until = restart.map(|at| at.duration_since(context.clock.now()));
+    // Nobody tells when the time has come.
+    let until = until.and_then(|until| Duration::try_from(until).ok()).filter(|it| !it.is_zero());
+    let look = next_look(&view);
+    Ok(Action::requeue(until.map_or(look, |until| look.min(until))))
+}
+
+/// Makes everything what a valid spec says, and gives back what the API server does not take.
+async fn act(
+    observed: &mut Observed,
+    facts: &Facts,
+    context: &Context,
+) -> Result<Vec<Problem>, kube::Error> {
+    let children = build::build(&observed.set, facts);
+    let mut problems = apply::apply(&children, observed, context).await?;
+    problems.extend(pods::label(observed, facts, context).await?);
+    if problems.is_empty() {
+        problems.extend(restart::restart(observed, context).await?);
+    }
+    Ok(problems)
 }
 
 fn is_paused(set: &BrokerSet) -> bool {
@@ -158,12 +196,16 @@ fn is_paused(set: &BrokerSet) -> bool {
 
 /// When to look again, should no watch tell of anything.
 fn next_look(view: &View<'_>) -> Duration {
-    use validate::Reason::{NameConflict, ReferenceNotFound, Waiting};
+    use validate::Reason::{Forbidden, NameConflict, ReferenceNotFound, Rejected, Waiting};
 
     let reasons: Vec<_> = view.outcome.problems.iter().map(|problem| problem.reason).collect();
-    if reasons.iter().any(|reason| matches!(reason, NameConflict | ReferenceNotFound | Waiting)) {
+    let elsewhere = [Forbidden, NameConflict, ReferenceNotFound, Waiting];
+    if reasons.iter().any(|reason| elsewhere.contains(reason)) {
         // Nobody watches what is not ours.
         return RECHECK;
+    }
+    if reasons.contains(&Rejected) {
+        return RETRY_REFUSED;
     }
     let rests = view.outcome.paused || view.observed.set.spec.hibernate && view.stopped;
     let serves = view.writable() == view.groups.len() && view.name_server.complete;
@@ -188,15 +230,20 @@ fn retry(guarded: Arc<Guarded>, error: &Error, worker: Arc<Worker>) -> Action {
     let count = failures.entry(key.clone()).or_default();
     let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(*count)).min(LAST_RETRY);
     *count = count.saturating_add(1);
-    warn!(broker_set = %key, error = line(error), retry_in = ?wait, "pass failed");
+    let told = match error {
+        Error::Api(error) => line(error),
+        Error::TooLong => error.to_string(),
+    };
+    // Those that were deleted while they failed are not asked about again.
+    failures.retain(|key, _| worker.broker_sets.get(&key.reference()).is_some());
+    warn!(broker_set = %key, error = told, retry_in = ?wait, "pass failed");
     Action::requeue(wait)
 }
 
 /// An error in one line: in the words of the API server, if it has any.
-fn line(error: &Error) -> String {
+fn line(error: &kube::Error) -> String {
     match error {
-        Error::Api(kube::Error::Api(status)) => format!("{} ({})", status.message, status.code),
-        Error::Api(source) => format!("{error}: {source}"),
-        Error::TooLong => error.to_string(),
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        error => format!("the API server did not answer: {error}"),
     }
 }

@@ -14,7 +14,6 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::context::{Context, Key, Scope};
 use crate::kind::Kind;
@@ -44,6 +43,8 @@ impl Caches {
                 }
                 None => Api::all_with(context.client.clone(), &resource),
             };
+            let of = scope.namespace.as_deref();
+            let watch = context.watches.follow(&resource.kind, of, api.resource_url());
             let config = watcher::Config::default()
                 .labels(&format!("{}={FIELD_MANAGER}", labels::MANAGED_BY));
             let objects = watcher(api, config)
@@ -58,9 +59,7 @@ impl Caches {
                 while let Some(object) = objects.next().await {
                     match object {
                         Ok(object) => mark_owner(&scope, &object),
-                        Err(error) => {
-                            warn!(kind = ?kind, %error, "watch failed, starting it again");
-                        }
+                        Err(error) => watch.failed(&error),
                     }
                 }
             });

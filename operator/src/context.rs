@@ -11,14 +11,18 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, ListParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
 use parking_lot::Mutex;
+use rocketkube_crds::BrokerSet;
 use rocketkube_crds::broker_set::Counts;
 use rocketkube_service::metrics::Registry;
 use tokio::sync::Notify;
 use tracing::warn;
 
+use crate::heart::Heart;
 use crate::sync::Numbers;
+use crate::watches::Watches;
 use crate::{Config, Metrics};
 
 /// Names a `BrokerSet`.
@@ -36,6 +40,11 @@ impl Key {
     /// The key of an object, which is a namespaced one.
     pub fn of(object: &impl Resource) -> Self {
         Self::new(object.namespace().unwrap_or_default(), object.name_any())
+    }
+
+    /// The object that has it, in a store.
+    pub(crate) fn reference<K: Resource<DynamicType = ()>>(&self) -> ObjectRef<K> {
+        ObjectRef::new(&self.name).within(&self.namespace)
     }
 }
 
@@ -107,6 +116,8 @@ impl Scope {
 /// `BrokerSets`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SyncReport {
+    /// Uid of the `BrokerSet`: what is true of one is not of the next of its name.
+    pub uid: Option<String>,
     /// Broker groups that have every topic and consumer group which the others have, declared by an
     /// object or not. A group that joins takes no message before it is in here.
     pub filled: BTreeSet<i32>,
@@ -139,10 +150,15 @@ impl SyncTable {
         self.reports.lock().get(key).cloned()
     }
 
+    /// The same, if it is about this one and not about another of its name that is gone.
+    pub(crate) fn report_on(&self, set: &BrokerSet) -> Option<SyncReport> {
+        self.report(&Key::of(set)).filter(|report| report.uid == set.metadata.uid)
+    }
+
     /// Whether the group may take messages.
-    pub(crate) fn is_filled(&self, key: &Key, group: i32) -> bool {
+    pub(crate) fn is_filled(&self, set: &BrokerSet, group: i32) -> bool {
         !self.is_present()
-            || self.reports.lock().get(key).is_some_and(|report| report.filled.contains(&group))
+            || self.report_on(set).is_some_and(|report| report.filled.contains(&group))
     }
 }
 
@@ -157,6 +173,8 @@ pub struct Context {
     /// Filled by `sync`; see [`Context::publish_sync`].
     pub sync: SyncTable,
     pub(crate) numbers: Numbers,
+    pub(crate) watches: Watches,
+    pub(crate) heart: Heart,
     recorder: Recorder,
 }
 
@@ -171,10 +189,20 @@ impl Context {
             controller: crate::FIELD_MANAGER.to_owned(),
             instance: Some(config.identity.clone()).filter(|name| !name.is_empty()),
         };
-        let recorder = Recorder::new(client.clone(), reporter);
-        let (metrics, numbers) = (Metrics::new(registry), Numbers::new(registry));
-        let sync = SyncTable::default();
-        Arc::new(Self { client, config, metrics, clock, scopes, sync, numbers, recorder })
+        let watches = Watches::new(registry);
+        let client = watches.client(client);
+        Arc::new(Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            metrics: Metrics::new(registry),
+            numbers: Numbers::new(registry),
+            sync: SyncTable::default(),
+            heart: Heart::default(),
+            client,
+            config,
+            clock,
+            scopes,
+            watches,
+        })
     }
 
     /// The objects of a kind in a scope.
@@ -240,7 +268,7 @@ impl Context {
     /// Whether the definitions of our kinds are there, by asking for one object of a scope.
     pub(crate) async fn definitions_exist(&self) -> Result<(), kube::Error> {
         for scope in &self.scopes {
-            let api: Api<rocketkube_crds::BrokerSet> = self.api_in(scope);
+            let api: Api<BrokerSet> = self.api_in(scope);
             api.list_metadata(&ListParams::default().limit(1)).await?;
         }
         Ok(())
@@ -314,13 +342,21 @@ mod tests {
 
     #[test]
     fn without_sync_workers_every_group_is_filled() {
-        let (table, key) = (SyncTable::default(), Key::new("ns", "a"));
-        assert!(table.is_filled(&key, 1));
+        let table = SyncTable::default();
+        let set = |uid: &str| {
+            let mut set = BrokerSet::new("a", rocketkube_crds::BrokerSetSpec::default());
+            set.metadata.namespace = Some("ns".to_owned());
+            set.metadata.uid = Some(uid.to_owned());
+            set
+        };
+        assert!(table.is_filled(&set("1"), 1));
         table.set_present();
-        assert!(!table.is_filled(&key, 1));
-        let report = SyncReport { filled: [1].into(), ..SyncReport::default() };
-        table.reports.lock().insert(key.clone(), report);
-        assert!(table.is_filled(&key, 1) && !table.is_filled(&key, 2));
+        assert!(!table.is_filled(&set("1"), 1));
+        let uid = Some("1".to_owned());
+        let report = SyncReport { uid, filled: [1].into(), ..SyncReport::default() };
+        table.reports.lock().insert(Key::new("ns", "a"), report);
+        assert!(table.is_filled(&set("1"), 1) && !table.is_filled(&set("1"), 2));
+        assert!(!table.is_filled(&set("2"), 1), "another one of that name");
     }
 
     #[test]

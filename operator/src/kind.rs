@@ -10,6 +10,7 @@ pub(crate) enum Kind {
     Role,
     RoleBinding,
     Service,
+    /// No longer made; only deleted.
     EndpointSlice,
     NetworkPolicy,
     PodDisruptionBudget,

@@ -24,7 +24,13 @@ pub(crate) const SETTINGS: &str = "mq.rocketkube.dev/settings";
 /// refresh mounted files at once instead of within a minute or two.
 pub(crate) const STATE: &str = "mq.rocketkube.dev/state";
 
+/// On broker pods: names of the labels that the spec asked for, separated by commas. What is in here and
+/// is asked for no longer is taken off.
+pub(crate) const POD_LABELS: &str = "mq.rocketkube.dev/pod-labels";
+/// The same of annotations.
+pub(crate) const POD_ANNOTATIONS: &str = "mq.rocketkube.dev/pod-annotations";
+
 /// On a `BrokerSet`: `true` while it must be left as it is.
 pub(crate) const PAUSED: &str = "mq.rocketkube.dev/paused";
-/// On a `BrokerSet`, and from there on its broker pods: a time; a new one restarts the brokers.
+/// On a `BrokerSet`: a time, at which its brokers are restarted. On broker pods: the last that was.
 pub(crate) const RESTART_AT: &str = "mq.rocketkube.dev/restart-at";

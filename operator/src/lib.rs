@@ -10,12 +10,14 @@ pub mod broker_set;
 mod caches;
 mod config;
 mod context;
+mod heart;
 mod kind;
 mod labels;
 mod leader;
 mod metrics;
 mod operator;
 pub mod sync;
+mod watches;
 
 pub use config::Config;
 pub use context::{Clock, Context, EventTarget, Key, News, Scope, SyncReport, SyncTable};

@@ -16,6 +16,10 @@ use rocketkube_service::shutdown;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+/// Modules that log each request which failed, whoever asked and whatever became of it; the operator
+/// logs those that it did not expect.
+const QUIET: [&str; 1] = ["kube_client"];
+
 /// Kubernetes operator of RocketKube: runs the brokers and name servers that manifests ask for.
 ///
 /// Every setting can also be given by a variable: `ROCKETKUBE_OPERATOR_` and the key in upper case.
@@ -78,7 +82,7 @@ async fn main() -> ExitCode {
 /// else.
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config: Config = args.layers()?.build(Config::check)?;
-    let _logs = logs::start(config.log_format)?;
+    let _logs = logs::start_without(config.log_format, &QUIET)?;
     if let Err(error) = serve(config).await {
         error!(error = format!("{error:#}"), "operator failed");
         return Ok(ExitCode::FAILURE);

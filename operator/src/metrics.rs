@@ -1,7 +1,9 @@
 //! What the operator tells of itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -19,6 +21,7 @@ type BrokerSets = Store<DeserializeGuard<BrokerSet>>;
 pub struct Metrics {
     reconciled: Counter,
     failed: Counter,
+    took: Times,
     applied: Counter,
     restarted: Counter,
     last_success: Arc<AtomicI64>,
@@ -36,6 +39,11 @@ impl Metrics {
         let metrics = Self {
             reconciled: passes("ok"),
             failed: passes("error"),
+            took: Times::new(
+                registry,
+                ["mq_reconcile_duration_seconds_sum", "mq_reconcile_duration_seconds_count"],
+                "Time that passes over an object took.",
+            ),
             applied: counter("mq_operator_applied_objects_total", "Objects made or changed."),
             restarted: counter("mq_operator_pod_restarts_total", "Broker pods replaced."),
             last_success: Arc::default(),
@@ -100,6 +108,10 @@ impl Metrics {
         self.last_success.store(now.as_second(), Ordering::Release);
     }
 
+    pub(crate) fn took(&self, time: Duration) {
+        self.took.add(vec![("kind", "BrokerSet".to_owned())], time);
+    }
+
     pub(crate) fn failed(&self) {
         self.failed.add(1);
     }
@@ -110,6 +122,51 @@ impl Metrics {
 
     pub(crate) fn restarted(&self) {
         self.restarted.add(1);
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// A sum of times, and of how many.
+type Sum = (Duration, u64);
+
+/// How long things took, by labels of closed sets: a sum and a number, of which averages are made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Times(Arc<Mutex<BTreeMap<Labels, Sum>>>);
+
+impl Times {
+    /// Told as two metrics, the sum in seconds and the number.
+    pub(crate) fn new(
+        registry: &Registry,
+        [sum, count]: [&'static str; 2],
+        help: &'static str,
+    ) -> Self {
+        let times = Self::default();
+        times.tell(registry, sum, help, |(sum, _)| sum.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are doubles")]
+        times.tell(registry, count, help, |(_, count)| count as f64);
+        times
+    }
+
+    fn tell(
+        &self,
+        registry: &Registry,
+        name: &'static str,
+        help: &'static str,
+        value: fn(Sum) -> f64,
+    ) {
+        let times = self.clone();
+        registry.register(name, help, Kind::Counter, move || {
+            let times = times.0.lock();
+            times.iter().map(|(labels, sum)| Sample::new(value(*sum), labels.clone())).collect()
+        });
+    }
+
+    pub(crate) fn add(&self, labels: Labels, time: Duration) {
+        let mut times = self.0.lock();
+        let (sum, count) = times.entry(labels).or_default();
+        *sum += time;
+        *count += 1;
     }
 }
 

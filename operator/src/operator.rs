@@ -1,20 +1,23 @@
 //! Start and stop order of the operator: definitions, caches, leadership, controllers.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rocketkube_service::http::Health;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::caches::Caches;
 use crate::leader::{self, LeaderError};
-use crate::{Context, broker_set, sync};
+use crate::{Context, broker_set, heart, sync};
 
 /// How long until it is asked again whether the definitions are there.
 const DEFINITIONS_RETRY: Duration = Duration::from_secs(5);
+/// How often watches and controllers are looked at.
+const ATTENTION: Duration = Duration::from_secs(5);
 
 /// Why the operator ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -48,19 +51,56 @@ pub async fn run(
         return Err(OperatorError::Task("a watch"));
     }
     health.set_ready();
-    let Some(mut leadership) = leader::acquire(&context, &shutdown).await? else { return Ok(()) };
+    // Cancel-safe: the second only looks and tells.
+    tokio::select! {
+        result = take_turns(&context, caches, health, &shutdown) => result,
+        never = attend(&context, health, &shutdown) => match never {},
+    }
+}
+
+/// Waits for leadership and acts as long as it lasts.
+async fn take_turns(
+    context: &Arc<Context>,
+    caches: Vec<Arc<Caches>>,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> Result<(), OperatorError> {
+    let Some(mut leadership) = leader::acquire(context, shutdown).await? else { return Ok(()) };
     context.metrics.set_leading(true);
     // Before the first controller asks whether a group has its topics.
     context.sync.set_present();
     // Whatever the controllers were doing when the Lease is lost is dropped: it is another's now.
     let result = tokio::select! {
         lost = leadership.lost() => Err(lost.into()),
-        result = act(&context, caches, &shutdown) => result,
+        result = act(context, caches, shutdown) => result,
     };
     context.metrics.set_leading(false);
     health.set_unready("stopping");
     leadership.release().await;
     result
+}
+
+/// Tells the probes how the watches and the controllers are, until it is stopping.
+async fn attend(context: &Context, health: &Health, shutdown: &CancellationToken) -> Infallible {
+    let mut said = None;
+    loop {
+        let now = Instant::now();
+        if context.heart.beats(now) {
+            health.set_alive_for(heart::LONGEST);
+        }
+        let trouble = context.watches.trouble(now);
+        if trouble != said && !shutdown.is_cancelled() {
+            if let Some(reason) = &trouble {
+                warn!(reason, "not ready");
+                health.set_unready(reason.clone());
+            } else {
+                info!("ready again");
+                health.set_ready();
+            }
+            said = trouble;
+        }
+        sleep(ATTENTION).await;
+    }
 }
 
 /// Acts on `BrokerSets` as if the Lease were held, until `shutdown`. For tests, and for whoever is sure

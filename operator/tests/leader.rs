@@ -101,6 +101,24 @@ async fn one_that_cannot_renew_its_lease_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_not_told_of_pods_any_more_is_not_ready_until_it_is() {
+    let cluster = Cluster::new();
+    let operator = start(&cluster, "first");
+    assert!(cluster.until(|_| operator.leads()).await);
+    sleep(Duration::from_mins(30)).await;
+    assert_eq!(operator.health.unready(), None, "nothing changed, and each watch was answered");
+    cluster.server.forbid("pods");
+    sleep(Duration::from_mins(17)).await;
+    let reason = operator.health.unready().unwrap_or_default();
+    assert!(reason.ends_with("for 10 minutes what Pod there are"), "{reason}");
+    assert!(operator.health.is_alive(), "a restart would not help");
+    let silence = "mq_watch_silence_seconds{kind=\"Pod\",namespace=\"\"} ";
+    assert!(operator.metrics.render().contains(silence));
+    cluster.server.forbid_nothing();
+    assert!(cluster.until(|_| operator.health.unready().is_none()).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_definitions_it_waits_and_says_so() {
     let cluster = Cluster::new();
     cluster.server.objects(|objects| objects.set_unknown("brokersets", true));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Words in the operator's sources that stand in no condition and no event.
-const OTHER_WORDS: [&str; 26] = [
+const OTHER_WORDS: [&str; 28] = [
     // Kinds of objects, and of messages in brokers.
     "BrokerSet",
     "ConsumerGroup",
@@ -21,11 +21,13 @@ const OTHER_WORDS: [&str; 26] = [
     "CreateContainerError",
     "ErrImageNeverPull",
     "ErrImagePull",
+    "FailedCreate",
     "ImageInspectError",
     "ImagePullBackOff",
     "InvalidImageName",
     "RunContainerError",
     "PodScheduled",
+    "ReplicaFailure",
     "Lost",
     "True",
     "False",

@@ -1,9 +1,9 @@
 //! Makes the objects what they should be: the only writes of a pass, but for status and restarts.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::core::Status;
 use kube::{Error, ResourceExt as _};
 use tracing::info;
 
@@ -14,8 +14,8 @@ use super::validate::{Problem, Reason};
 use crate::kind::Kind;
 use crate::{Context, FIELD_MANAGER, labels};
 
-/// Applies what differs, and then deletes what is no longer wanted. What the API server refuses to
-/// take is the spec's problem; any other failure ends the pass.
+/// Applies what differs, and then deletes what is no longer wanted. Gives back what the API server does
+/// not take or allow; any other failure ends the pass.
 pub(crate) async fn apply(
     children: &Children,
     observed: &mut Observed,
@@ -23,29 +23,18 @@ pub(crate) async fn apply(
 ) -> Result<Vec<Problem>, Error> {
     let mut problems = Vec::new();
     for child in &children.objects {
-        match apply_one(child, observed, context).await {
-            Err(Error::Api(status)) if is_refusal(&status) => {
-                problems.push(refusal(child, &status.message));
-            }
-            other => other?,
-        }
+        let field = match child.id.kind {
+            Kind::Deployment => "spec.nameServer",
+            Kind::StatefulSet => "spec.pod",
+            _ => "spec",
+        };
+        let applied = apply_one(child, observed, context).await;
+        problems.extend(problem(applied, field, &child.id)?);
     }
     if problems.is_empty() {
-        sweep(children, observed, context).await?;
+        problems = sweep(children, observed, context).await?;
     }
     Ok(problems)
-}
-
-/// Applies the addresses of masters only: what has to go on while nothing else may change.
-pub(crate) async fn apply_endpoints(
-    children: &Children,
-    observed: &mut Observed,
-    context: &Context,
-) -> Result<(), Error> {
-    for child in children.objects.iter().filter(|child| child.id.kind == Kind::EndpointSlice) {
-        apply_one(child, observed, context).await?;
-    }
-    Ok(())
 }
 
 async fn apply_one(child: &Child, observed: &mut Observed, context: &Context) -> Result<(), Error> {
@@ -69,30 +58,41 @@ fn api(context: &Context, observed: &Observed, kind: Kind) -> Api<DynamicObject>
     Api::namespaced_with(context.client.clone(), &observed.key.namespace, &kind.resource())
 }
 
-/// Whether the answer means: not this object, however often you try.
-fn is_refusal(status: &Status) -> bool {
+/// What people have to be told of a request about `what`, if it was refused in a way that trying again
+/// does not help; its error, if it failed otherwise.
+pub(crate) fn problem<T>(
+    done: Result<T, Error>,
+    field: &str,
+    what: impl Display,
+) -> Result<Option<Problem>, Error> {
+    let Err(error) = done else { return Ok(None) };
+    let Error::Api(status) = &error else { return Err(error) };
+    let message = &status.message;
     // A field that the API server does not know, or of another type, is its own fault in its words.
-    let untyped = status.code == 500 && status.message.starts_with("failed to create typed patch");
-    untyped || matches!(status.code, 400 | 403 | 422)
+    let untyped = status.code == 500 && message.starts_with("failed to create typed patch");
+    if status.code == 403 {
+        let message = format!(
+            "the API server forbids it: {message}; give the operator this right, or the namespace a \
+             larger quota"
+        );
+        Ok(Some(Problem::new(Reason::Forbidden, what.to_string(), message)))
+    } else if untyped || matches!(status.code, 400 | 422) {
+        let message = format!("the API server does not take {what}: {message}");
+        Ok(Some(Problem::new(Reason::Rejected, field, message)))
+    } else {
+        Err(error)
+    }
 }
 
-fn refusal(child: &Child, message: &str) -> Problem {
-    let field = match child.id.kind {
-        Kind::Deployment => "spec.nameServer",
-        Kind::StatefulSet => "spec.pod",
-        _ => "spec",
-    };
-    let message = format!("the API server does not take {}: {message}", child.id);
-    Problem::new(Reason::Rejected, field, message)
-}
-
-/// Deletes what this `BrokerSet` owns and no longer wants. Never claims, and never anything of a group:
-/// a group has messages, and taking one away is more than deleting objects.
+/// Deletes what this `BrokerSet` owns and no longer wants. Never claims, and nothing of a group: a group
+/// has messages, and taking one away is more than deleting objects. But where its address leads is no
+/// longer ours to say: a slice that an earlier operator wrote would go on leading to a pod of then.
 async fn sweep(
     children: &Children,
     observed: &mut Observed,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<Vec<Problem>, Error> {
+    let mut problems = Vec::new();
     let wanted = |id: &ChildId| {
         children.objects.iter().any(|child| child.id == *id) || children.awaiting.contains(id)
     };
@@ -102,7 +102,7 @@ async fn sweep(
         .filter(|(id, object)| {
             id.kind.is_child()
                 && !wanted(id)
-                && !object.labels().contains_key(labels::GROUP)
+                && (id.kind == Kind::EndpointSlice || !object.labels().contains_key(labels::GROUP))
                 && object.metadata.deletion_timestamp.is_none()
         })
         .map(|(id, object)| (id.clone(), object.uid()))
@@ -110,12 +110,16 @@ async fn sweep(
     for (id, uid) in orphans {
         let preconditions = Some(Preconditions { uid, resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::background() };
-        match api(context, observed, id.kind).delete(&id.name, &params).await {
-            Err(Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            other => drop(other?),
+        let deleted = match api(context, observed, id.kind).delete(&id.name, &params).await {
+            Err(Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            other => other.map(drop),
+        };
+        if let Some(problem) = problem(deleted, "spec", &id)? {
+            problems.push(problem);
+            continue;
         }
         info!(broker_set = %observed.key, child = %id, "deleted, no longer wanted");
         observed.owned.remove(&id);
     }
-    Ok(())
+    Ok(problems)
 }

@@ -10,7 +10,7 @@ mod broker;
 pub(crate) mod name_server;
 pub(crate) mod names;
 mod network;
-mod pod;
+pub(crate) mod pod;
 mod settings;
 
 use std::net::IpAddr;
@@ -40,6 +40,9 @@ pub(crate) struct Facts {
     pub(crate) name_servers: String,
     /// Whether no broker pod is left. Name servers are stopped last.
     pub(crate) brokers_stopped: bool,
+    /// The time for which somebody asked for a restart, once it has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restart_at: Option<String>,
     /// One for each group, by index.
     pub(crate) groups: Vec<GroupFacts>,
 }
@@ -52,20 +55,6 @@ pub(crate) struct GroupFacts {
     /// Cluster address of the master Service. Brokers announce it, so there is none without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<IpAddr>,
-    /// The pod that the master Service leads to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) master: Option<Master>,
-}
-
-/// A pod that serves as the master of its group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct Master {
-    pub(crate) pod: String,
-    pub(crate) uid: String,
-    pub(crate) ip: IpAddr,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) node: Option<String>,
 }
 
 /// Names an object of the `BrokerSet`'s namespace.

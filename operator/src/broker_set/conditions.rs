@@ -1,7 +1,7 @@
 //! Conditions of a `BrokerSet`. Each says at which generation it was found.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use rocketkube_crds::broker_set::{BrokerSetStatus, GroupState, StorageKind};
 use rocketkube_crds::condition as kinds;
@@ -70,7 +70,11 @@ fn ready(view: &View<'_>) -> Verdict {
     let no = |reason, message: String| Verdict::no(kinds::READY, reason, message);
     let (total, spec) = (view.groups.len(), &view.observed.set.spec);
     if !view.outcome.problems.is_empty() {
-        return no("InvalidSpec", told(&view.outcome.problems));
+        let problems = &view.outcome.problems;
+        return no(problem_of(problems), told(problems));
+    }
+    if let Some(failure) = &view.outcome.failure {
+        return no("Failing", failure.clone());
     }
     if view.outcome.paused {
         let message = "the annotation mq.rocketkube.dev/paused is true: changes are not made";
@@ -123,7 +127,7 @@ fn available(view: &View<'_>) -> Verdict {
 
 fn up_to_date(view: &View<'_>) -> Verdict {
     if view.outcome.paused || !view.outcome.problems.is_empty() {
-        let message = "the spec is not applied while it is paused or not valid";
+        let message = "the spec is not applied in full: it is paused, not valid or refused";
         return Verdict::no(kinds::UP_TO_DATE, "RolloutPaused", message);
     }
     if view.observed.set.spec.hibernate {
@@ -155,23 +159,29 @@ fn storage(view: &View<'_>) -> Verdict {
                 let message = format!("the volume of claim {name} is gone");
                 return Verdict::no(kinds::STORAGE_READY, "VolumeLost", message);
             }
-            _ => {
-                let class = spec.storage_class_name.as_deref().unwrap_or("the default class");
-                let message = format!(
-                    "claim {name} has no volume yet (spec.storage.storageClassName: {class})"
-                );
-                return Verdict::no(kinds::STORAGE_READY, "ClaimPending", message);
-            }
+            _ => return Verdict::no(kinds::STORAGE_READY, "ClaimPending", pending(&name, claim)),
         }
     }
     Verdict::yes(kinds::STORAGE_READY, "Bound", "all claims have their volumes")
 }
 
+/// A claim keeps the class it was made with, also for the next `BrokerSet` of the name.
+fn pending(name: &str, claim: Option<&PersistentVolumeClaim>) -> String {
+    let Some(claim) = claim else { return format!("claim {name} is not there yet") };
+    let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
+    format!(
+        "claim {name} has no volume yet; its class is {}. If there is no such class, delete the claim, \
+         which holds nothing (kubectl delete pvc {name}), and its pod; another spec does not change it",
+        class.unwrap_or("none: the cluster has no default")
+    )
+}
+
 fn spec_valid(view: &View<'_>) -> Verdict {
-    let problems = &view.outcome.problems;
+    let of_spec = |problem: &&Problem| problem.reason != Reason::Forbidden;
+    let problems: Vec<_> = view.outcome.problems.iter().filter(of_spec).cloned().collect();
     match problems.iter().map(|problem| problem.reason).min() {
         None => Verdict::yes(kinds::SPEC_VALID, "Accepted", "the spec is accepted in full"),
-        Some(reason) => Verdict::no(kinds::SPEC_VALID, name(reason), told(problems)),
+        Some(reason) => Verdict::no(kinds::SPEC_VALID, name(reason), told(&problems)),
     }
 }
 
@@ -183,8 +193,15 @@ fn name(reason: Reason) -> &'static str {
         Reason::NameConflict => "NameConflict",
         Reason::InvalidValue => "InvalidValue",
         Reason::Rejected => "DryRunRejected",
+        Reason::Forbidden => "Forbidden",
         Reason::Waiting => "Waiting",
     }
+}
+
+/// Whether it is the spec that has to change, or what the operator may do.
+fn problem_of(problems: &[Problem]) -> &'static str {
+    let forbidden = problems.iter().all(|problem| problem.reason == Reason::Forbidden);
+    if forbidden { "Forbidden" } else { "InvalidSpec" }
 }
 
 /// All problems in one text, each once.
@@ -198,7 +215,10 @@ fn told(problems: &[Problem]) -> String {
 fn stalled(view: &View<'_>) -> Option<Verdict> {
     let problems = &view.outcome.problems;
     if problems.iter().any(|problem| problem.reason != Reason::Waiting) {
-        return Some(Verdict::yes(kinds::STALLED, "InvalidSpec", told(problems)));
+        return Some(Verdict::yes(kinds::STALLED, problem_of(problems), told(problems)));
+    }
+    if let Some(failure) = &view.outcome.failure {
+        return Some(Verdict::yes(kinds::STALLED, "Failing", failure.clone()));
     }
     let trouble = view.trouble.as_ref()?;
     Some(Verdict::yes(kinds::STALLED, trouble.reason, trouble.message.clone()))

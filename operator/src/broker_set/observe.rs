@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{Api, DynamicObject};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt as _};
-use rocketkube_crds::BrokerSet;
 use rocketkube_crds::broker_set::GroupState;
+use rocketkube_crds::{BrokerSet, condition};
 use serde::de::DeserializeOwned;
+use tracing::debug;
 
 use super::Worker;
+use super::build::ChildId;
 use super::build::names;
-use super::build::{ChildId, Master};
 use crate::context::Key;
 use crate::kind::Kind;
 use crate::{Context, labels};
@@ -35,6 +38,16 @@ pub(crate) struct Observed {
     pub(crate) shared_name_server: Option<Deployment>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) claims: Vec<PersistentVolumeClaim>,
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// Why there is no pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What was to make it.
+    pub(crate) of: ChildId,
+    /// The API server's words.
+    pub(crate) words: String,
 }
 
 /// Who owns an object that is not ours.
@@ -62,6 +75,7 @@ pub(crate) async fn observe(
         foreign: Vec::new(),
         pods: Vec::new(),
         claims: Vec::new(),
+        refusals: Vec::new(),
     };
     let mut seen = BTreeMap::new();
     for (kind, object) in worker.caches.labelled(&observed.key) {
@@ -84,7 +98,52 @@ pub(crate) async fn observe(
         }
     }
     observed.sort(seen, &wanted);
+    observed.refusals = refusals(&observed, &worker.context).await;
     Ok(observed)
+}
+
+/// What the API server said to those that should have made a pod and did not. A `StatefulSet` has it
+/// in events only. They are a courtesy: without the right to read them nothing is known.
+async fn refusals(observed: &Observed, context: &Context) -> Vec<Refusal> {
+    let lacks_pod = |index: &i32| {
+        let replicas = observed.stateful_set(*index).and_then(|set| set.spec?.replicas);
+        replicas.is_some_and(|replicas| replicas > 0) && observed.pod(*index).is_none()
+    };
+    let lacking: Vec<_> = (0..observed.existing_groups()).filter(lacks_pod).collect();
+    if lacking.is_empty() {
+        return Vec::new();
+    }
+    let params = ListParams::default().fields("reason=FailedCreate,regarding.kind=StatefulSet");
+    let events = match context.api::<Event>(&observed.key.namespace).list(&params).await {
+        Ok(events) => events.items,
+        Err(error) => {
+            debug!(broker_set = %observed.key, %error, "events cannot be read");
+            return Vec::new();
+        }
+    };
+    let of_group = |index: i32| {
+        let name = names::group(&observed.key.name, index);
+        let id = ChildId { kind: Kind::StatefulSet, name };
+        let uid = observed.owned.get(&id)?.uid();
+        let about = |event: &&Event| {
+            event.regarding.as_ref().is_some_and(|regarding| regarding.uid == uid)
+                && event.reason.as_deref() == Some("FailedCreate")
+                // What was said before it was ready is settled.
+                && last_time(event) >= observed.not_ready_since()
+        };
+        let last = events.iter().filter(about).max_by_key(|event| last_time(event))?;
+        Some(Refusal { of: id, words: last.note.clone().unwrap_or_default() })
+    };
+    lacking.into_iter().filter_map(of_group).collect()
+}
+
+fn last_time(event: &Event) -> Option<Timestamp> {
+    let times = [
+        event.series.as_ref().map(|series| series.last_observed_time.0),
+        event.deprecated_last_timestamp.as_ref().map(|time| time.0),
+        event.event_time.as_ref().map(|time| time.0),
+    ];
+    times.into_iter().flatten().max()
 }
 
 /// An object as it is now, past all caches. Only names and owners of foreign objects matter.
@@ -180,15 +239,9 @@ impl Observed {
         self.pods.iter().filter(is)
     }
 
-    /// The pod that serves a group: one member, so the one that is ready.
-    pub(crate) fn master(&self, index: i32) -> Option<Master> {
-        let pod = self.pod(index).filter(|pod| is_ready(pod))?;
-        Some(Master {
-            pod: pod.name_any(),
-            uid: pod.uid()?,
-            ip: pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?,
-            node: pod.spec.as_ref()?.node_name.clone(),
-        })
+    /// Whether somebody answers for a group: it has one member, so that is whether its pod is ready.
+    pub(crate) fn serves(&self, index: i32) -> bool {
+        self.pod(index).is_some_and(is_ready)
     }
 
     /// Groups that exist, by what a pod of theirs would need.
@@ -210,6 +263,13 @@ impl Observed {
         }
         let mut status = self.set.status.iter().flat_map(|status| &status.group_status);
         status.find(|group| group.index == index)?.state
+    }
+
+    /// Since when its status says that it is not ready.
+    fn not_ready_since(&self) -> Option<Timestamp> {
+        let mut conditions = self.set.status.iter().flat_map(|status| &status.conditions);
+        let ready = conditions.find(|c| c.type_ == condition::READY && c.status == "False")?;
+        Some(ready.last_transition_time.0)
     }
 
     pub(crate) fn was_active(&self, index: i32) -> bool {

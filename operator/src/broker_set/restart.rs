@@ -7,9 +7,11 @@ use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Error, ResourceExt as _};
 use tracing::info;
 
+use super::apply;
 use super::build::names;
 use super::name_servers::NameServerView;
 use super::observe::{Observed, is_ready};
+use super::validate::Problem;
 use crate::context::News;
 use crate::{Context, FIELD_MANAGER, labels};
 
@@ -31,7 +33,9 @@ pub(crate) struct Restart {
 
 /// Deletes the pods that are due now. Decided on what the API server says at this moment: what a cache
 /// says may be older than the last restart.
-pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<(), Error> {
+/// Gives back what the API server does not allow.
+pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<Vec<Problem>, Error> {
+    let mut problems = Vec::new();
     let groups = 0..observed.set.spec.groups;
     let cached = groups.filter_map(|index| {
         Some(Member { wanted: observed.stateful_set(index)?, pod: observed.pod(index).cloned() })
@@ -40,7 +44,7 @@ pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<()
     let may_serve = NameServerView::of(observed).complete;
     let allowed = |restart: &Restart| may_serve || !restart.serves;
     if !due(&cached.collect::<Vec<_>>()).iter().any(allowed) {
-        return Ok(());
+        return Ok(problems);
     }
     for restart in due(&members(observed, context).await?).into_iter().filter(allowed) {
         announce(&restart, observed, context).await;
@@ -50,14 +54,17 @@ pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<()
         match context.api::<Pod>(&observed.key.namespace).delete(&pod, &params).await {
             // Somebody else was faster.
             Err(Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            other => {
-                other?;
+            Err(error) => {
+                let what = format!("Pod {pod}");
+                problems.extend(apply::problem::<()>(Err(error), "spec.pod", what)?);
+            }
+            Ok(_) => {
                 context.metrics.restarted();
                 info!(broker_set = %observed.key, pod, reason, "deleted, to come back as it should be");
             }
         }
     }
-    Ok(())
+    Ok(problems)
 }
 
 async fn members(observed: &Observed, context: &Context) -> Result<Vec<Member>, Error> {
@@ -123,16 +130,22 @@ impl Member {
         let Some(pod) = &self.pod else { return false };
         !self.is_stopped()
             && pod.metadata.deletion_timestamp.is_none()
-            && self.template(labels::ROLL) != annotation(pod, labels::ROLL)
+            && self.differs(pod)
             // The StatefulSet would make the same pod again before it has seen its new template.
             && self.is_observed()
     }
 
     /// Whether its pod was made from the template there is now.
     pub(crate) fn is_current(&self) -> bool {
-        let pod = self.pod.as_ref();
-        self.is_observed()
-            && pod.is_some_and(|pod| self.template(labels::ROLL) == annotation(pod, labels::ROLL))
+        self.is_observed() && self.pod.as_ref().is_some_and(|pod| !self.differs(pod))
+    }
+
+    /// Whether a pod is not what would be made now. A restart that nobody asks for any more makes no
+    /// difference.
+    fn differs(&self, pod: &Pod) -> bool {
+        let asked = self.template(labels::RESTART_AT);
+        self.template(labels::ROLL) != annotation(pod, labels::ROLL)
+            || asked.is_some() && asked != annotation(pod, labels::RESTART_AT)
     }
 
     /// Whether the `StatefulSet`'s controller knows the template.

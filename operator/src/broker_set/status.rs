@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::{Error, ResourceExt as _};
 use rocketkube_crds::broker_set::{
@@ -15,6 +16,7 @@ use super::conditions;
 use super::image;
 use super::name_servers::NameServerView;
 use super::observe::{Observed, is_ready};
+use super::pods;
 use super::restart::Member;
 use super::trouble::{self, Trouble};
 use super::validate::Problem;
@@ -26,6 +28,8 @@ pub(crate) struct Outcome {
     /// What was rendered from; none if the spec is not valid.
     pub(crate) facts: Option<Facts>,
     pub(crate) problems: Vec<Problem>,
+    /// What goes wrong again and again.
+    pub(crate) failure: Option<String>,
     /// Whether nothing was applied because somebody asked for that.
     pub(crate) paused: bool,
 }
@@ -106,7 +110,7 @@ fn group(observed: &Observed, outcome: &Outcome, index: i32) -> Group {
         ready: is_ready(pod),
         revision: pod.labels().get("controller-revision-hash").cloned(),
     });
-    let ready = observed.master(index).is_some();
+    let ready = observed.serves(index);
     let address = observed.address(index);
     Group { index, state: told.or(before), address, ready, current, replica }
 }
@@ -117,8 +121,8 @@ pub(crate) fn status(view: &View<'_>, context: &Context) -> BrokerSetStatus {
     let before = observed.set.status.clone().unwrap_or_default();
     let count = |ready: usize| Some(format!("{ready}/{}", view.groups.len()));
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let image = outcome.facts.as_ref().map(|facts| facts.image.clone()).or(before.image.clone());
-    let sync = context.sync.report(&observed.key).unwrap_or_default();
+    let image = served_image(observed, outcome).or(before.image.clone());
+    let sync = context.sync.report_on(&observed.set).unwrap_or_default();
     let mut status = BrokerSetStatus {
         observed_generation: observed.set.metadata.generation,
         phase: None,
@@ -143,6 +147,13 @@ pub(crate) fn status(view: &View<'_>, context: &Context) -> BrokerSetStatus {
     };
     status.phase = Some(phase(view, &status, before.phase.as_deref()).to_owned());
     status
+}
+
+/// The image that is wanted, once a broker serves with it: what a spec that names none goes on with.
+fn served_image(observed: &Observed, outcome: &Outcome) -> Option<String> {
+    let wanted = outcome.facts.as_ref().map(|facts| &facts.image)?;
+    let serves = |pod: &Pod| is_ready(pod) && pods::image(pod).as_ref() == Some(wanted);
+    observed.pods_of("broker").any(serves).then(|| wanted.clone())
 }
 
 fn group_status(observed: &Observed, group: &Group) -> GroupStatus {

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerStateWaiting, Pod};
 use kube::ResourceExt as _;
 
-use super::observe::Observed;
+use super::observe::{Observed, Refusal, is_ready};
 use super::pods;
 
 /// What keeps a pod from serving until somebody acts. Reasons of condition `Stalled`.
@@ -15,10 +15,38 @@ pub(crate) struct Trouble {
 
 /// The worst trouble of any pod, with what to do.
 pub(crate) fn find(observed: &Observed) -> Option<Trouble> {
-    let mut found: Vec<_> = observed.pods.iter().filter_map(of_pod).collect();
-    let order = ["ImagePull", "CrashLoop", "Unschedulable"];
+    let refused = observed.refusals.iter().map(refused);
+    let mut found: Vec<_> = observed
+        .pods
+        .iter()
+        .filter_map(of_pod)
+        .chain(refused)
+        .chain(of_name_server(observed))
+        .collect();
+    let order = ["PodRefused", "ImagePull", "BadContainer", "CrashLoop", "Unschedulable"];
     found.sort_by_key(|trouble| order.iter().position(|reason| *reason == trouble.reason));
     found.into_iter().next()
+}
+
+/// A pod that there is none of, because nobody may make it.
+fn refused(Refusal { of, words }: &Refusal) -> Trouble {
+    let message = format!(
+        "{of} cannot make its pod: {words}; see spec.resources, spec.pod, and quotas of the namespace"
+    );
+    Trouble { reason: "PodRefused", message }
+}
+
+fn of_name_server(observed: &Observed) -> Option<Trouble> {
+    let deployment = observed.name_server()?;
+    let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut failures = conditions.filter(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+    let words = failures.next()?.message.clone().unwrap_or_default();
+    let message = format!(
+        "Deployment {} cannot make its pods: {words}; see spec.nameServer.managed, and quotas of the \
+         namespace",
+        deployment.name_any()
+    );
+    Some(Trouble { reason: "PodRefused", message })
 }
 
 /// Whether the node of a pod that is to run the image has failed to get it.
@@ -34,28 +62,35 @@ fn of_pod(pod: &Pod) -> Option<Trouble> {
         return None;
     }
     let status = pod.status.as_ref()?;
-    let containers = status.container_statuses.iter().flatten();
-    let waiting = containers.filter_map(|container| {
-        container.state.as_ref()?.waiting.as_ref().map(|waiting| (container, waiting))
-    });
-    for (container, waiting) in waiting {
-        let why = waiting.message.as_deref().unwrap_or_default();
-        let pod = pod.name_any();
-        if let Some(reason) = reason_of(waiting) {
-            let message = match reason {
-                "ImagePull" => format!(
-                    "pod {pod} cannot get image {}: {why}; correct spec.image or \
-                     spec.imagePullSecrets",
-                    container.image
-                ),
-                _ => format!(
-                    "container {} of pod {pod} ends soon after each start: {why}; see its log: \
-                     kubectl logs {pod} --previous",
-                    container.name
-                ),
-            };
-            return Some(Trouble { reason, message });
-        }
+    let name = pod.name_any();
+    for container in status.container_statuses.iter().flatten() {
+        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+        // Between two attempts it runs for a moment.
+        let came_back = container.restart_count >= 2 && !is_ready(pod);
+        let reason = waiting.and_then(reason_of).or(came_back.then_some("CrashLoop"));
+        // The kubelet's own words change with every attempt.
+        let message = match reason {
+            None => continue,
+            Some("ImagePull") => format!(
+                "pod {name} cannot get image {} (kubectl describe pod {name} says why); correct \
+                 spec.image or spec.imagePullSecrets",
+                container.image
+            ),
+            Some("BadContainer") => {
+                let why = waiting.and_then(|waiting| waiting.message.as_deref());
+                format!(
+                    "container {} of pod {name} cannot be made: {}; see spec.pod",
+                    container.name,
+                    why.unwrap_or("no reason is given")
+                )
+            }
+            Some(_) => format!(
+                "container {} of pod {name} ends soon after each start; see its log: kubectl logs \
+                 {name} --previous",
+                container.name
+            ),
+        };
+        return reason.map(|reason| Trouble { reason, message });
     }
     let scheduled = status.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled")?;
     if scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable") {
@@ -73,10 +108,10 @@ fn reason_of(waiting: &ContainerStateWaiting) -> Option<&'static str> {
     match waiting.reason.as_deref()? {
         "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull"
         | "ImageInspectError" => Some("ImagePull"),
-        "CrashLoopBackOff"
-        | "CreateContainerError"
-        | "RunContainerError"
-        | "CreateContainerConfigError" => Some("CrashLoop"),
+        "CrashLoopBackOff" => Some("CrashLoop"),
+        "CreateContainerError" | "RunContainerError" | "CreateContainerConfigError" => {
+            Some("BadContainer")
+        }
         _ => None,
     }
 }

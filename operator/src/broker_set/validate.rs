@@ -10,8 +10,8 @@ use rocketkube_crds::broker_set::{GroupState, NameServer};
 
 use super::build::name_server;
 use super::build::{Facts, GroupFacts, RENDER_VERSION};
-use super::observe::{Observed, Owner, is_ready};
-use super::{pods, trouble};
+use super::observe::{Observed, Owner};
+use super::trouble;
 use crate::{Context, labels};
 
 /// Why a spec cannot be made true. The reason of condition `SpecValid`.
@@ -23,6 +23,8 @@ pub(crate) enum Reason {
     NameConflict,
     InvalidValue,
     Rejected,
+    /// The operator lacks a right, or the namespace a quota.
+    Forbidden,
     /// Nobody's fault: something has to go away first.
     Waiting,
 }
@@ -58,7 +60,7 @@ pub(crate) fn validate(observed: &Observed, context: &Context) -> Result<Facts, 
     let mut problems = Vec::new();
     problems.extend(shape(observed));
     problems.extend(changes(observed));
-    problems.extend(restart_at(observed));
+    problems.extend(no_time(observed));
     problems.extend(annotations(observed));
     problems.extend(conflicts(observed));
     let name_servers = name_servers(observed);
@@ -125,11 +127,14 @@ fn changes(observed: &Observed) -> Vec<Problem> {
     problems
 }
 
-fn restart_at(observed: &Observed) -> Option<Problem> {
+/// The time for which somebody asked for a restart: as they wrote it, and what it means.
+pub(crate) fn restart_at(observed: &Observed) -> Option<(&String, Option<Timestamp>)> {
     let value = observed.set.metadata.annotations.as_ref()?.get(labels::RESTART_AT)?;
-    if value.parse::<Timestamp>().is_ok() {
-        return None;
-    }
+    Some((value, value.parse().ok()))
+}
+
+fn no_time(observed: &Observed) -> Option<Problem> {
+    let (value, None) = restart_at(observed)? else { return None };
     let field = format!("metadata.annotations[{}]", labels::RESTART_AT);
     let message = format!("is {value:?}; write a time such as 2030-01-31T06:00:00Z");
     Some(Problem::new(Reason::InvalidValue, field, message))
@@ -223,12 +228,14 @@ fn facts(observed: &Observed, context: &Context, name_servers: String) -> Facts 
     let of_group = |index| GroupFacts {
         state: group_state(observed, context, index, anybody_active),
         address: observed.address(index),
-        master: observed.master(index),
     };
     Facts {
         image: image(observed, context),
         operator_namespace: context.client.default_namespace().to_owned(),
         name_servers,
+        restart_at: restart_at(observed)
+            .filter(|(_, at)| at.is_some_and(|at| at <= context.clock.now()))
+            .map(|(value, _)| value.clone()),
         brokers_stopped: observed.pods_of("broker").next().is_none(),
         groups: groups.map(of_group).collect(),
     }
@@ -242,8 +249,7 @@ fn group_state(
     index: i32,
     anybody_active: bool,
 ) -> GroupState {
-    let filled =
-        || observed.master(index).is_some() && context.sync.is_filled(&observed.key, index);
+    let filled = || observed.serves(index) && context.sync.is_filled(&observed.set, index);
     if observed.was_active(index) || !anybody_active || filled() {
         GroupState::Active
     } else {
@@ -251,21 +257,18 @@ fn group_state(
     }
 }
 
-/// The image of all pods: what the spec says, else what they run, else the operator's own release.
-/// What they run is what a broker serves with; where none does, what the status has or the pods'
-/// template, as long as nodes can get it: without that, an image with a mistake would outlive its
-/// removal from the spec.
+/// The image of all pods: what the spec says, else what brokers have served with, else the operator's own
+/// release. An image that none has served with yet is in the pods' template only, and is kept as long
+/// as nodes can get it: without that, one with a mistake would outlive its removal from the spec.
 fn image(observed: &Observed, context: &Context) -> String {
     let spec = observed.set.spec.image.clone();
-    let serving = || observed.pods_of("broker").find(|pod| is_ready(pod)).and_then(pods::image);
-    let status = || observed.set.status.as_ref().and_then(|status| status.image.clone());
+    let served = || observed.set.status.as_ref().and_then(|status| status.image.clone());
     let template = || {
         let template = observed.stateful_set(0)?.spec?.template;
         template.spec?.containers.into_iter().next()?.image
     };
     let can_be_had = |image: &String| !trouble::cannot_get(observed, image);
-    spec.or_else(serving)
-        .or_else(|| status().filter(can_be_had))
+    spec.or_else(served)
         .or_else(|| template().filter(can_be_had))
         .unwrap_or_else(|| context.config.broker_image.clone())
 }

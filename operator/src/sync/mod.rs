@@ -60,6 +60,8 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     workers.wake_all();
     let swept = Arc::clone(&workers.shared);
     let mut sweep = Box::pin(unreadable::sweep(&swept));
+    let heart = workers.shared.context.heart.clone();
+    let mut beat = Box::pin(heart.beat());
     let mut marked = Box::pin(marks.marked());
     loop {
         // Cancel-safe: what is not taken stays marked, joined or running.
@@ -74,6 +76,7 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
             },
             Some(_) = watches.join_next() => return,
             never = &mut sweep => match never {},
+            never = &mut beat => match never {},
         }
     }
 }

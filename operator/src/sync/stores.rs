@@ -17,7 +17,6 @@ use rocketkube_crds::{BrokerSet, ConsumerGroup, Topic};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::declared::Declared;
 use crate::Key;
@@ -88,7 +87,9 @@ where
         let watch = |scope: &Arc<Scope>| {
             let writer = Writer::<Guard<K>>::default();
             let shelf = Shelf { store: writer.as_reader(), index: Arc::default() };
-            let events = watcher(context.api_in::<Guard<K>>(scope), watcher::Config::default())
+            let (api, of) = (context.api_in::<Guard<K>>(scope), scope.namespace.as_deref());
+            let watch = context.watches.follow(&K::kind(&()), of, api.resource_url());
+            let events = watcher(api, watcher::Config::default())
                 .default_backoff()
                 .modify(forget_what_is_of_no_use)
                 .reflect(writer)
@@ -133,9 +134,7 @@ where
                             *index.write() = std::mem::take(&mut listed);
                             changed(None);
                         }
-                        Err(error) => {
-                            warn!(kind = %K::kind(&()), %error, "watch failed, starting it again");
-                        }
+                        Err(error) => watch.failed(&error),
                     }
                 }
             });

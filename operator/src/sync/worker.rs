@@ -188,6 +188,11 @@ impl Worker {
             }
             let labels = match in_time(api.get_metadata(&namespace)).await {
                 Ok(found) => Ok(found.labels().clone()),
+                Err(kube::Error::Api(status)) if status.code == 403 => Err(format!(
+                    "the operator has no right to get namespaces, which rbac.namespaces of its chart \
+                     gives ({})",
+                    status.message
+                )),
                 Err(error) => Err(error.to_string()),
             };
             self.labels.insert(namespace, labels);
@@ -258,8 +263,8 @@ impl Worker {
             groups.declared.contains(name) || ConsumerGroup::is_own(name, &own)
         }));
         self.shared.context.numbers.counts(&self.key, topics, groups);
-        let report = SyncReport { filled, topics: Some(topics), consumer_groups: Some(groups) };
-        self.tell(report);
+        let (uid, topics, consumer_groups) = (set.uid(), Some(topics), Some(groups));
+        self.tell(SyncReport { uid, filled, topics, consumer_groups });
     }
 
     /// Tells the controller of `BrokerSets` at once what it waits for, and mere numbers after a while.
@@ -267,7 +272,8 @@ impl Worker {
         let (context, now) = (&self.shared.context, Instant::now());
         let told = context.sync.report(&self.key);
         let is_news = told.as_ref() != Some(&report);
-        let same_groups = told.is_some_and(|told| told.filled == report.filled);
+        let same_groups =
+            told.is_some_and(|told| told.uid == report.uid && told.filled == report.filled);
         self.owes_count = is_news && same_groups && now < self.next_count;
         if is_news && !self.owes_count {
             self.next_count = now + COUNT;

@@ -20,7 +20,7 @@ mod request;
 pub mod run;
 pub mod world;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -65,6 +65,7 @@ struct Inner {
     objects: Mutex<Objects>,
     calls: Mutex<Vec<Call>>,
     decide: Mutex<Option<Decide>>,
+    forbidden: Mutex<BTreeSet<String>>,
     stopped: tokio::sync::Notify,
 }
 
@@ -80,6 +81,7 @@ impl ApiServer {
             objects: Mutex::new(Objects::new()),
             calls: Mutex::default(),
             decide: Mutex::default(),
+            forbidden: Mutex::default(),
             stopped: tokio::sync::Notify::new(),
         }))
     }
@@ -97,6 +99,17 @@ impl ApiServer {
     /// Answers everything again.
     pub fn decide_nothing(&self) {
         *self.0.decide.lock() = None;
+    }
+
+    /// Refuses all requests about a resource from now on, watches included, as if no rule allowed
+    /// them. Watches that have begun go on until their client asks again.
+    pub fn forbid(&self, resource: &str) {
+        self.0.forbidden.lock().insert(resource.to_owned());
+    }
+
+    /// Refuses nothing any more.
+    pub fn forbid_nothing(&self) {
+        self.0.forbidden.lock().clear();
     }
 
     /// Waits until somebody was stopped at a request.
@@ -119,6 +132,9 @@ impl ApiServer {
         let body = body.collect_bytes().await.unwrap();
         let call = Call::parse(&parts, &body);
         self.0.calls.lock().push(call.clone());
+        if self.0.forbidden.lock().contains(&call.resource) {
+            return forbidden(&call);
+        }
         if call.verb == Verb::Watch {
             return self.watch(&call);
         }
@@ -184,6 +200,17 @@ fn status(code: u16, reason: &str, message: &str) -> Response<AnswerBody> {
         "message": message,
     });
     answer(code, &status)
+}
+
+/// What an API server says if no rule allows a request.
+fn forbidden(call: &Call) -> Response<AnswerBody> {
+    let Call { resource, group, .. } = call;
+    let message = format!(
+        "{resource} is forbidden: User \"operator\" cannot {} resource \"{resource}\" in API group \
+         \"{group}\"",
+        call.verb.name()
+    );
+    status(403, "Forbidden", &message)
 }
 
 /// An answer that breaks off: what a client sees of a lost connection.

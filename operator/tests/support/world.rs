@@ -60,6 +60,9 @@ fn stateful_set(objects: &mut Objects, id: &Id, set: &Value) -> bool {
     let wanted = set["spec"]["replicas"] == 1;
     let mut moved = claim(objects, id, set);
     match objects.get(&pod_id).cloned() {
+        None if wanted && set["spec"]["template"]["spec"]["priorityClassName"] == "no-such" => {
+            moved |= refuse(objects, id, set);
+        }
         None if wanted => {
             objects.put(&pod_id, pod(id, set, &revision));
             moved = true;
@@ -87,6 +90,30 @@ fn stateful_set(objects: &mut Objects, id: &Id, set: &Value) -> bool {
         moved = true;
     }
     moved
+}
+
+/// Says that a pod could not be made, as the controller of `StatefulSets` does.
+fn refuse(objects: &mut Objects, id: &Id, set: &Value) -> bool {
+    let event = Id::new("events.k8s.io", "events", &id.namespace, &format!("{}.refused", id.name));
+    if objects.get(&event).is_some() {
+        return false;
+    }
+    let note =
+        format!("create Pod {}-0 failed: no PriorityClass with name no-such was found", id.name);
+    let regarding =
+        json!({ "kind": "StatefulSet", "name": id.name, "uid": set["metadata"]["uid"] });
+    objects.put(
+        &event,
+        json!({
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "reason": "FailedCreate",
+            "regarding": regarding,
+            "note": note,
+            "deprecatedLastTimestamp": "2030-03-18T00:00:00Z",
+        }),
+    );
+    true
 }
 
 fn claim(objects: &mut Objects, id: &Id, set: &Value) -> bool {

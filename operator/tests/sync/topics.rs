@@ -340,6 +340,30 @@ async fn another_namespace_needs_consent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_the_right_to_read_namespaces_only_those_that_need_it_wait_and_hear_why() {
+    let place = Place::new(1);
+    let by_label = json!({"access": {"topicNamespaces":
+        {"from": "Selector", "selector": {"matchLabels": {"mq": "orders"}}}}});
+    place.put_broker_set(&by_label, |_| "Active");
+    place.server.objects(|objects| {
+        let id = crate::support::Id::new("", "namespaces", "", "other");
+        let labels = json!({"labels": {"mq": "orders"}});
+        objects.put(&id, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": labels}));
+    });
+    place.server.forbid("namespaces");
+    place.declare("topics", "Topic", "other", "theirs", &four());
+    place.topic("own", &four());
+    let _workers = Workers::start(&place.server);
+    place.topic_is("own", "Synced").await;
+    let message = place.is_in("topics", "other", "theirs", "NamespaceNotAllowed").await;
+    assert!(message.contains("no right to get namespaces, which rbac.namespaces"), "{message}");
+    place.quiet().await;
+    assert_eq!(place.ready_in("topics", "other", "theirs").1, message);
+    place.server.forbid_nothing();
+    place.is_in("topics", "other", "theirs", "Synced").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_read_holds_nobody_up() {
     let place = Place::new(1);
     place.topic("t", &four());

@@ -55,15 +55,13 @@ pub(super) fn of_group(
     });
     children.push(Kind::ConfigMap, name, state);
     let master = names::master(&rendering.name, index);
-    children.push(Kind::Service, master.clone(), master_service(rendering, index, &master));
+    let service = master_service(rendering, index, &master);
+    children.push(Kind::Service, master, service);
     let name = names::group(&rendering.name, index);
     if let Some(address) = group.address {
-        let slice = endpoint_slice(rendering, index, group, address);
-        children.push(Kind::EndpointSlice, master, slice);
         let stateful_set = stateful_set(rendering, index, &name, address);
         children.push(Kind::StatefulSet, name, stateful_set);
     } else {
-        children.awaiting.push(ChildId { kind: Kind::EndpointSlice, name: master });
         children.awaiting.push(ChildId { kind: Kind::StatefulSet, name });
     }
 }
@@ -72,57 +70,21 @@ fn port(name: &str, port: u16) -> Value {
     json!({ "name": name, "protocol": "TCP", "port": port, "targetPort": port })
 }
 
-/// The address of the group for as long as the group exists: clients and message ids carry it. It has
-/// no selector, because which pod is the master is not for labels to say.
+/// The address of the group for as long as the group exists: clients and message ids carry it.
+///
+/// A group of one member has its master where that is ready, so Kubernetes can tell where the address
+/// leads, also while nobody looks after the `BrokerSet`. Once masters are elected, which pod it is
+/// is not for labels to say: the selector goes, and the master writes the `EndpointSlice`.
 fn master_service(rendering: &Rendering<'_>, index: i32, name: &str) -> Value {
     json!({
         "metadata": rendering.metadata(name, COMPONENT, Some(index)),
         "spec": {
             "type": "ClusterIP",
             "ipFamilyPolicy": "SingleStack",
+            "selector": rendering.selector(COMPONENT, Some(index)),
             "ports": [port("remoting", REMOTING), port("vip", VIP)],
         },
     })
-}
-
-/// Where the master Service leads. A group of one member has no election, so the operator writes it;
-/// the master itself will, once there is one to be elected.
-fn endpoint_slice(
-    rendering: &Rendering<'_>,
-    index: i32,
-    group: &GroupFacts,
-    address: IpAddr,
-) -> Value {
-    let name = names::master(&rendering.name, index);
-    let mut metadata = rendering.metadata(&name, COMPONENT, Some(index));
-    metadata["labels"]["kubernetes.io/service-name"] = name.clone().into();
-    metadata["labels"]["endpointslice.kubernetes.io/managed-by"] = crate::FIELD_MANAGER.into();
-    let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
-    let endpoints: Vec<_> = group.master.iter().map(|pod| endpoint(rendering, pod)).collect();
-    let named = |name: &str, port: u16| json!({ "name": name, "protocol": "TCP", "port": port });
-    json!({
-        "metadata": metadata,
-        "addressType": family,
-        "endpoints": endpoints,
-        "ports": [named("remoting", REMOTING), named("vip", VIP)],
-    })
-}
-
-fn endpoint(rendering: &Rendering<'_>, master: &super::Master) -> Value {
-    let mut endpoint = json!({
-        "addresses": [master.ip.to_string()],
-        "conditions": { "ready": true, "serving": true, "terminating": false },
-        "targetRef": {
-            "kind": "Pod",
-            "name": master.pod,
-            "namespace": rendering.namespace,
-            "uid": master.uid,
-        },
-    });
-    if let Some(node) = &master.node {
-        endpoint["nodeName"] = node.clone().into();
-    }
-    endpoint
 }
 
 fn stateful_set(rendering: &Rendering<'_>, index: i32, name: &str, address: IpAddr) -> Value {
@@ -175,15 +137,16 @@ fn template(rendering: &Rendering<'_>, index: i32, name: &str, address: IpAddr) 
     let options = &rendering.set.spec.pod;
     let spec = pod_spec(rendering, index, name, address);
     let settings = digest(&json!(settings::broker(rendering.set, &rendering.name)));
-    let restart_at = pod::restart_at(rendering);
     // Labels and annotations of the user are not in here: running pods are given new ones as they are.
-    let roll = digest(&json!([spec, settings, restart_at]));
+    let roll = digest(&json!([spec, settings]));
     let annotations = pod::pod_annotations(
         options,
         &[
             (labels::ROLL, Some(roll)),
             (labels::SETTINGS, Some(settings)),
-            (labels::RESTART_AT, restart_at),
+            (labels::RESTART_AT, rendering.facts.restart_at.clone()),
+            (labels::POD_LABELS, pod::names(&options.labels)),
+            (labels::POD_ANNOTATIONS, pod::names(&options.annotations)),
         ],
     );
     json!({

@@ -4,7 +4,7 @@ use rocketkube_crds::broker_set::{ManagedNameServer, NameServer};
 use serde_json::{Value, json};
 
 use super::pod::{HTTP, NAME_SERVER};
-use super::{Children, Rendering, names, pod};
+use super::{Children, Rendering, names, pod, settings};
 use crate::kind::Kind;
 
 const COMPONENT: &str = "namesrv";
@@ -32,6 +32,16 @@ pub(super) fn all(rendering: &Rendering<'_>, children: &mut Children) {
     ] {
         children.push(Kind::Service, name.clone(), service(rendering, &name, headless));
     }
+    let brokers: Vec<_> = (0..)
+        .zip(&rendering.facts.groups)
+        .map(|(index, _)| names::group(&rendering.name, index))
+        .collect();
+    let name = names::name_server_settings(&rendering.name);
+    let config = json!({
+        "metadata": rendering.metadata(&name, COMPONENT, None),
+        "data": { "namesrv.yaml": settings::name_server(&brokers) },
+    });
+    children.push(Kind::ConfigMap, name, config);
     let name = names::name_server(&rendering.name);
     let budget = json!({
         "metadata": rendering.metadata(&name, COMPONENT, None),
@@ -89,23 +99,28 @@ fn deployment(rendering: &Rendering<'_>, name: &str, managed: &ManagedNameServer
 }
 
 fn pod_spec(rendering: &Rendering<'_>, managed: &ManagedNameServer) -> Value {
-    let groups: Vec<_> = (0..)
-        .zip(&rendering.facts.groups)
-        .map(|(index, _)| names::group(&rendering.name, index))
-        .collect();
     let mut container = pod::container(rendering, COMPONENT, json!(managed.resources));
     container["command"] = json!(["/rocketkube-namesrv"]);
     container["args"] = json!([
+        "--config=/etc/rocketkube/namesrv.yaml",
         "--data-dir=/data",
         "--log-format=json",
         format!("--peers={}", peers(&rendering.name, &rendering.namespace)),
-        format!("--expect={}", groups.join(",")),
     ]);
     let listens =
         |name: &str, port: u16| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
     container["ports"] = json!([listens("remoting", NAME_SERVER), listens("http", HTTP)]);
-    container["volumeMounts"] = json!([{ "name": "data", "mountPath": "/data" }]);
+    container["volumeMounts"] = json!([
+        { "name": "config", "mountPath": "/etc/rocketkube", "readOnly": true },
+        { "name": "data", "mountPath": "/data" },
+    ]);
     let mut pod = pod::spec(rendering, COMPONENT, &managed.pod, &container);
-    pod["volumes"] = json!([{ "name": "data", "emptyDir": {} }]);
+    // Which brokers there are is in a file: as an argument it would restart all name servers with
+    // each group that is added.
+    let config = names::name_server_settings(&rendering.name);
+    pod["volumes"] = json!([
+        { "name": "config", "configMap": { "name": config } },
+        { "name": "data", "emptyDir": {} },
+    ]);
     pod
 }

@@ -22,7 +22,7 @@ pub(crate) fn claim(set: &str, index: i32) -> String {
     format!("data-{set}-b{index}-0")
 }
 
-/// Service and `EndpointSlice` by which clients reach the master of a group.
+/// Service by which clients reach the master of a group.
 pub(crate) fn master(set: &str, index: i32) -> String {
     format!("{set}-b{index}-master")
 }
@@ -47,6 +47,11 @@ pub(crate) fn name_server(set: &str) -> String {
     format!("{set}-namesrv")
 }
 
+/// `ConfigMap` with the settings of the name servers.
+pub(crate) fn name_server_settings(set: &str) -> String {
+    format!("{set}-namesrv-config")
+}
+
 /// Headless Service of all name server pods, ready or not.
 pub(crate) fn name_server_peers(set: &str) -> String {
     format!("{set}-namesrv-peers")
@@ -68,6 +73,7 @@ pub(crate) fn all(set: &BrokerSet) -> Vec<ChildId> {
     let mut names = vec![(Kind::ConfigMap, settings(&name)), (Kind::Service, brokers(&name))];
     if super::name_server::managed(spec.name_server.as_ref()).is_some() {
         names.extend([
+            (Kind::ConfigMap, name_server_settings(&name)),
             (Kind::Service, name_server(&name)),
             (Kind::Service, name_server_peers(&name)),
             (Kind::Deployment, name_server(&name)),
@@ -87,7 +93,6 @@ pub(crate) fn all(set: &BrokerSet) -> Vec<ChildId> {
             (Kind::Role, group(&name, index)),
             (Kind::RoleBinding, group(&name, index)),
             (Kind::Service, master(&name, index)),
-            (Kind::EndpointSlice, master(&name, index)),
             (Kind::StatefulSet, group(&name, index)),
         ]);
     }

@@ -1,11 +1,12 @@
 //! What broker and name server pods have in common. All of it fits the restricted Pod Security
 //! profile.
 
+use std::collections::BTreeMap;
+
 use rocketkube_crds::broker_set::{ImagePullPolicy, PodOptions};
 use serde_json::{Value, json};
 
 use super::Rendering;
-use crate::labels;
 
 /// User and group of all processes: the usual one for "nobody in particular" in images without a
 /// user database.
@@ -144,7 +145,8 @@ pub(super) fn pod_annotations(options: &PodOptions, ours: &[(&str, Option<String
     annotations
 }
 
-/// The annotation of a `BrokerSet` by which somebody asked for a restart.
-pub(super) fn restart_at(rendering: &Rendering<'_>) -> Option<String> {
-    rendering.set.metadata.annotations.as_ref()?.get(labels::RESTART_AT).cloned()
+/// The names in a map of labels or annotations, for an annotation; `None` if there are none.
+pub(crate) fn names(of: &BTreeMap<String, String>) -> Option<String> {
+    let names: Vec<_> = of.keys().map(String::as_str).collect();
+    Some(names.join(",")).filter(|names| !names.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The settings file of the brokers, and the state file of a group.
+//! The settings files of brokers and name servers, and the state file of a group.
 
 use rocketkube_crds::BrokerSet;
 use rocketkube_crds::broker_set::{FlushMode, GroupState};
@@ -49,6 +49,12 @@ pub(super) fn broker(set: &BrokerSet, name: &str) -> String {
         log_format: "json",
     };
     serde_saphyr::to_string(&settings).expect("a flat struct of numbers and texts is YAML")
+}
+
+/// `namesrv.yaml`: what a name server that starts waits for. What it needs for good stands in the pod
+/// template; this may change, and those that run have no use for it.
+pub(super) fn name_server(brokers: &[String]) -> String {
+    format!("expect: \"{}\"\n", brokers.join(","))
 }
 
 /// `state.yaml`: whether the group takes messages.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -66,12 +65,13 @@ fn every_field_is_one_that_kubernetes_has() {
                 Kind::Role => through::<Role>(object),
                 Kind::RoleBinding => through::<RoleBinding>(object),
                 Kind::Service => through::<Service>(object),
-                Kind::EndpointSlice => through::<EndpointSlice>(object),
                 Kind::NetworkPolicy => through::<NetworkPolicy>(object),
                 Kind::PodDisruptionBudget => through::<PodDisruptionBudget>(object),
                 Kind::Deployment => through::<Deployment>(object),
                 Kind::StatefulSet => through::<StatefulSet>(object),
-                Kind::Pod | Kind::PersistentVolumeClaim => panic!("{:?} is no child", child.id),
+                Kind::EndpointSlice | Kind::Pod | Kind::PersistentVolumeClaim => {
+                    panic!("{:?} is no child", child.id)
+                }
             };
             assert_eq!(typed, *object, "{case}");
         }
@@ -104,6 +104,27 @@ fn every_name_fits_where_kubernetes_puts_it() {
     }
 }
 
+#[test]
+fn a_group_more_is_no_other_template_for_name_servers() {
+    let deployment = |groups: usize| {
+        let (set, mut facts) = input("minimal");
+        facts.groups = vec![facts.groups[0].clone(); groups];
+        let mut children = build(&set, &facts).objects.into_iter();
+        children.find(|child| child.id.kind == Kind::Deployment).unwrap()
+    };
+    assert_eq!(deployment(1), deployment(3));
+}
+
+/// A settings file that name servers do not understand would keep them from starting.
+#[test]
+fn name_servers_are_told_of_brokers_in_their_own_words() {
+    let children = rendered("typical").objects;
+    let is = |child: &&Child| child.id.name == names::name_server_settings("orders");
+    let text = &children.iter().find(is).unwrap().object["data"]["namesrv.yaml"];
+    let settings: Value = serde_saphyr::from_str(text.as_str().unwrap()).unwrap();
+    assert_eq!(settings, json!({ "expect": "orders-b0,orders-b1" }));
+}
+
 /// What restarts a pod is a promise: each change alone, and whether the pods of a group notice.
 #[test]
 fn only_what_has_to_restarts_pods() {
@@ -121,20 +142,17 @@ fn only_what_has_to_restarts_pods() {
         |set, _| set.spec.network_policy.enabled = false,
         |set, _| set.spec.hibernate = true,
         |_, facts| facts.groups[0].state = GroupState::Joining,
-        |_, facts| facts.groups[0].master = None,
+        // Seen beside it: taking it away restarts nothing.
+        |_, facts| facts.restart_at = Some("2030-01-31T06:00:00Z".into()),
     ];
     for change in same {
         assert_eq!(roll(change), before);
     }
-    let other: [fn(&mut BrokerSet, &mut Facts); 5] = [
+    let other: [fn(&mut BrokerSet, &mut Facts); 4] = [
         |_, facts| facts.image = "rocketkube:2".into(),
         |set, _| set.spec.messages.auto_create_topics = true,
         |set, _| set.spec.pod.priority_class_name = Some("high".into()),
         |_, facts| facts.name_servers = "ns.example.com:9876".into(),
-        |set, _| {
-            let at = "2030-01-31T06:00:00Z".to_owned();
-            set.metadata.annotations = Some([(labels::RESTART_AT.to_owned(), at)].into());
-        },
     ];
     for change in other {
         assert_ne!(roll(change), before);

@@ -1,0 +1,252 @@
+//! What goes wrong around a `BrokerSet`, and where people read of it.
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::run::{Cluster, NAMESPACE, Operator, changes};
+use support::{Fate, Id, Verb};
+use tokio::time::sleep;
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_image_that_is_taken_out_of_the_spec_is_gone() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    let bad = json!({ "groups": 2, "image": "rocketkube:bad" });
+    for before in [json!({ "groups": 2 }), bad.clone()] {
+        let name = if before == bad { "fresh" } else { "orders" };
+        cluster.apply(name, &before);
+        cluster.quiet().await;
+        cluster.apply(name, &bad);
+        cluster.quiet().await;
+        assert_eq!(cluster.condition(name, "Stalled").unwrap().1, "ImagePull");
+
+        cluster.apply(name, &json!({ "groups": 2 }));
+        cluster.quiet().await;
+        assert!(cluster.is_ready(name), "{name}: {:?}", cluster.condition(name, "Ready"));
+        let pod = cluster.get("", "pods", &format!("{name}-b0-0")).unwrap();
+        assert_eq!(pod["spec"]["containers"][0]["image"], "rocketkube:1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_image_is_named_and_the_next_apply_heals_it() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    let spec = |image| {
+        let name_server = json!({ "addresses": ["ns.example.com:9876"] });
+        json!({ "groups": 2, "image": image, "nameServer": name_server })
+    };
+    cluster.apply("orders", &spec("rocketkube:1"));
+    cluster.quiet().await;
+    cluster.apply("orders", &spec("rocketkube:bad"));
+    cluster.quiet().await;
+    let (status, reason, message) = cluster.condition("orders", "Stalled").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "ImagePull"));
+    assert!(message.contains("orders-b0-0") && message.contains("spec.image"), "{message}");
+    let still = cluster.get("", "pods", "orders-b1-0").unwrap();
+    assert_eq!(still["spec"]["containers"][0]["image"], "rocketkube:1", "the second goes on");
+    assert!(cluster.events().contains(&"ImagePull".to_owned()));
+
+    cluster.apply("orders", &spec("rocketkube:3"));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+    assert_eq!(cluster.condition("orders", "Stalled"), None);
+    assert!(cluster.events().contains(&"RevisionRepair".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_fails_for_a_while_is_no_reason_for_another_image() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    operator.kill().await;
+
+    let _operator = Operator::start_with(&cluster.server, "rocketkube:2");
+    let pod = Id::new("", "pods", NAMESPACE, "orders-b0-0");
+    cluster.server.objects(|objects| {
+        let waiting = json!({ "reason": "ErrImagePull", "message": "no route to host" });
+        objects.edit(&pod, |pod| {
+            pod["status"]["conditions"] = json!([{ "type": "Ready", "status": "False" }]);
+            pod["status"]["containerStatuses"][0]["state"] = json!({ "waiting": waiting });
+        });
+    });
+    cluster.quiet().await;
+    assert_eq!(cluster.condition("orders", "Stalled").unwrap().1, "ImagePull");
+    let set = cluster.get("apps", "statefulsets", "orders-b0").unwrap();
+    assert_eq!(set["spec"]["template"]["spec"]["containers"][0]["image"], "rocketkube:1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_says_of_a_pod_is_told_and_stops_nothing_else() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    cluster.server.decide(|call| {
+        let is_label = call.resource == "pods" && call.verb == Verb::Patch;
+        if is_label { Fate::Refused(422) } else { Fate::Answered }
+    });
+    cluster.apply("orders", &json!({ "pod": { "labels": { "team": "a b" } } }));
+    cluster.quiet().await;
+    let (status, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "DryRunRejected"));
+    assert!(message.starts_with("spec.pod: the API server does not take Pod orders-b0-0"));
+    let set = cluster.get("mq.rocketkube.dev", "brokersets", "orders").unwrap();
+    assert_eq!(set["status"]["observedGeneration"], set["metadata"]["generation"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_is_named_and_is_no_fault_of_the_spec() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.server.decide(|call| {
+        let is_made = call.resource == "networkpolicies" && call.changes();
+        if is_made { Fate::Refused(403) } else { Fate::Answered }
+    });
+    cluster.apply("orders", &json!({}));
+    let serves = |cluster: &Cluster| {
+        cluster.condition("orders", "Available").is_some_and(|(status, ..)| status == "True")
+    };
+    assert!(cluster.until(serves).await);
+    sleep(Duration::from_mins(5)).await;
+    let (_, reason, message) = cluster.condition("orders", "Stalled").unwrap();
+    assert_eq!(reason, "Forbidden");
+    assert!(message.starts_with("NetworkPolicy orders-clients: the API server forbids it: "));
+    assert!(message.contains("give the operator this right"), "{message}");
+    assert_eq!(cluster.condition("orders", "SpecValid").unwrap().0, "True");
+    assert_eq!(cluster.condition("orders", "Ready").unwrap().1, "Forbidden");
+    assert_eq!(cluster.events(), ["Forbidden"]);
+
+    cluster.server.decide_nothing();
+    assert!(cluster.until(|cluster| cluster.is_ready("orders")).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_cannot_be_made_is_told_of_and_the_next_apply_heals_it() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "pod": { "priorityClassName": "no-such" } }));
+    cluster.quiet().await;
+    let (_, reason, message) = cluster.condition("orders", "Stalled").unwrap();
+    assert_eq!(reason, "PodRefused");
+    assert!(message.starts_with("StatefulSet orders-b0 cannot make its pod: "), "{message}");
+    assert!(message.contains("no PriorityClass") && message.contains("spec.pod"), "{message}");
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"));
+    assert_eq!(cluster.condition("orders", "Stalled"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_ends_again_and_again_is_told_of_once() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let pod = Id::new("", "pods", NAMESPACE, "orders-b0-0");
+    let turn = |restarts: u32, state: Value| {
+        cluster.server.objects(|objects| {
+            objects.edit(&pod, |pod| {
+                pod["status"]["conditions"] = json!([{ "type": "Ready", "status": "False" }]);
+                pod["status"]["containerStatuses"][0]["restartCount"] = restarts.into();
+                pod["status"]["containerStatuses"][0]["state"] = state;
+            });
+        });
+    };
+    let waiting =
+        |message: &str| json!({ "waiting": { "reason": "CrashLoopBackOff", "message": message } });
+    turn(2, waiting("back-off 10s restarting failed container"));
+    cluster.quiet().await;
+    let stalled = cluster.condition("orders", "Stalled").unwrap();
+    assert_eq!(stalled.1, "CrashLoop");
+    assert!(stalled.2.contains("kubectl logs orders-b0-0 --previous"), "{}", stalled.2);
+    for (restarts, state) in [
+        (3, json!({ "running": {} })),
+        (3, waiting("back-off 20s restarting failed container")),
+        (4, json!({ "running": {} })),
+    ] {
+        turn(restarts, state);
+        assert_eq!(changes(&cluster.quiet().await), Vec::<String>::new());
+    }
+    assert_eq!(cluster.condition("orders", "Stalled"), Some(stalled));
+    assert_eq!(cluster.events(), ["CrashLoop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_waits_is_told_of_with_the_class_that_it_has() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let claim = Id::new("", "persistentvolumeclaims", NAMESPACE, "data-orders-b0-0");
+    cluster.server.objects(|objects| {
+        objects.edit(&claim, |claim| {
+            claim["spec"]["storageClassName"] = "no-such-class".into();
+            claim["status"]["phase"] = "Pending".into();
+        });
+    });
+    cluster.quiet().await;
+    let (_, reason, message) = cluster.condition("orders", "StorageReady").unwrap();
+    assert_eq!(reason, "ClaimPending");
+    assert!(message.contains("its class is no-such-class"), "{message}");
+    assert!(message.contains("kubectl delete pvc data-orders-b0-0"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_again_and_again_is_told_in_the_status() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    cluster.server.decide(|call| {
+        let is_made = call.resource == "services" && call.changes();
+        if is_made { Fate::Refused(500) } else { Fate::Answered }
+    });
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    let told = |cluster: &Cluster| cluster.condition("orders", "Stalled").is_some();
+    assert!(cluster.until(told).await);
+    let (_, reason, message) = cluster.condition("orders", "Stalled").unwrap();
+    assert_eq!((reason.as_str(), message.as_str()), ("Failing", "refused by the test (500)"));
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(cluster.events(), ["Failing"]);
+
+    cluster.server.decide_nothing();
+    assert!(cluster.until(|cluster| cluster.is_ready("orders")).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_does_not_take_is_told_in_its_words() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.server.decide(|call| {
+        let bad = call.resource == "statefulsets" && call.is_apply;
+        if bad { Fate::Refused(422) } else { Fate::Answered }
+    });
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let (_, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert_eq!(reason, "DryRunRejected");
+    assert!(message.contains("StatefulSet orders-b0: refused by the test"), "{message}");
+    cluster.server.decide_nothing();
+    cluster.apply("orders", &json!({ "pod": { "labels": { "a": "b" } } }));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_cannot_read_is_told_in_its_words() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.server.decide(|call| {
+        let bad = call.resource == "statefulsets" && call.is_apply;
+        if bad { Fate::Unreadable } else { Fate::Answered }
+    });
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let (_, _, message) = cluster.condition("orders", "SpecValid").unwrap();
+    assert!(message.contains(".spec.template: field not declared in schema"), "{message}");
+}
