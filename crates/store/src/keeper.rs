@@ -14,7 +14,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rocketkube_log::Log;
 
 use crate::{
@@ -62,11 +62,18 @@ pub(crate) struct Keeper {
 
 /// What is still to be written.
 #[derive(Debug, Default)]
-struct Work {
+pub(crate) struct Work {
     /// Sealed segments whose index could not be written yet, oldest first.
     waiting: Vec<Range<u64>>,
     /// Index files were written since the newest snapshot.
     unsaved: bool,
+}
+
+impl Work {
+    /// End of the oldest segment that waits for its index and is not trimmed.
+    pub(crate) fn oldest_from(&self, start: u64) -> Option<u64> {
+        self.waiting.iter().map(|range| range.end).find(|end| *end > start)
+    }
 }
 
 /// One queue whose entries are being filed.
@@ -150,10 +157,22 @@ impl Keeper {
         Ok(())
     }
 
+    /// Nothing is filed while this is held.
+    pub(crate) fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock()
+    }
+
     /// Takes a snapshot as of the end of the newest index file. Where none can be written, the
     /// old ones go: on a full volume deleting must be possible, and the log alone is enough.
-    pub(crate) fn snapshot_or_none(&self, log: &Log<Dispatcher>) -> Result<(), StoreError> {
-        let mut work = self.work.lock();
+    pub(crate) fn snapshot_or_none(
+        &self,
+        work: &mut Work,
+        log: &Log<Dispatcher>,
+    ) -> Result<(), StoreError> {
+        if self.tables.indexes.end().is_none() {
+            // One of a clean stop may be there, of when there was more.
+            return Ok(snapshot::remove_all(&self.snapshots)?);
+        }
         match self.snapshot_locked(log) {
             Err(StoreError::File(_)) => {
                 work.unsaved = true;

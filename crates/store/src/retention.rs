@@ -5,7 +5,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use crate::{error::StoreError, store::Store, volume::Volume};
+use crate::{error::StoreError, keeper::Work, store::Store, volume::Volume};
 
 /// Segments deleted in one call, so that a full disk does not keep the caller for long.
 const PASS: usize = 10;
@@ -55,15 +55,22 @@ impl Store {
         let age_ms = i64::try_from(policy.age.as_millis()).unwrap_or(i64::MAX);
         let mut done = Retained { used_percent: used_percent(), ..Retained::default() };
         while done.segments_deleted < PASS {
-            let Some(oldest) = self.tables.indexes.oldest() else { break };
+            // Meanwhile nothing is filed, so that no index comes to be of what has just gone.
+            let mut work = self.keeper.work();
+            let oldest = self.tables.indexes.oldest();
             // A segment without messages, which has no time, holds nothing but state: it goes at
             // once, because what is live of it is carried.
-            let expired = oldest.last_ms.saturating_add(age_ms) < now_ms;
+            let expired =
+                oldest.as_ref().is_some_and(|it| it.last_ms.saturating_add(age_ms) < now_ms);
             let forced = done.used_percent >= policy.trim_percent;
             if !expired && !forced {
                 break;
             }
-            self.trim(oldest.range.end, now_ms)?;
+            // On a full volume there may be no room for an index, and what goes away needs none.
+            let unfiled = || work.oldest_from(self.tables.shore.floor.start());
+            let Some(end) = oldest.map(|it| it.range.end).or_else(unfiled) else { break };
+            self.trim(end, now_ms, &mut work)?;
+            drop(work);
             done.segments_deleted += 1;
             done.forced += usize::from(!expired);
             done.used_percent = used_percent();
@@ -85,12 +92,12 @@ impl Store {
         self.full_percent.store(if is_full { used_percent } else { 0 }, Ordering::Relaxed);
     }
 
-    /// Makes `new_start`, the end of an indexed segment, the start of the log.
-    fn trim(&self, new_start: u64, now_ms: i64) -> Result<(), StoreError> {
+    /// Makes `new_start`, the end of a sealed segment, the start of the log.
+    fn trim(&self, new_start: u64, now_ms: i64, work: &mut Work) -> Result<(), StoreError> {
         let end = self.carry(new_start, now_ms)?;
         self.log.flush_to(end)?;
         // First, so that no usable snapshot names an index file that is gone.
-        self.keeper.snapshot_or_none(&self.log)?;
+        self.keeper.snapshot_or_none(work, &self.log)?;
         self.log.trim(new_start)?;
         self.tables.indexes.remove_below(new_start)?;
         Ok(())

@@ -285,6 +285,47 @@ fn retention_tries_again_to_write_an_index() {
     check(&store, 300);
 }
 
+/// A volume without a free byte takes no index, and nobody needs one of what goes away.
+#[test]
+fn a_full_disk_takes_segments_that_it_had_no_room_to_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    topic(&store, "idle", 1);
+    send(&store, &queue(&store, "idle", 0), b"old", "", 1);
+    topic(&store, "t", 1);
+    let (index, away) = (dir.path().join("index"), dir.path().join("away"));
+    fs::rename(&index, &away).unwrap();
+    fill_queue(&store, 300);
+    while store.retain(1, &|| used(10)).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(store.start().0, 0, "there is room");
+    // Full until two segments are gone.
+    let measured = Cell::new(0);
+    let volume = || used(if measured.replace(measured.get() + 1) < 2 { 86 } else { 10 });
+    store.retain(1, &volume).unwrap_err();
+    assert!(!support::segment(dir.path(), 0).exists());
+    assert!(store.trouble().unwrap().contains(".tmp"));
+    let (held, start) = (queue(&store, "t", 0), store.start());
+    let (bounds, left) = (held.bounds(), bodies(&store, &held, held.bounds().min.0));
+    assert!(start.0 > support::SMALL_SEGMENT && bounds.min.0 > 0 && bounds.max.0 == 300);
+    assert_eq!(left.len() as u64, 300 - bounds.min.0);
+
+    fs::rename(&away, &index).unwrap();
+    store.retain(1, &|| used(10)).unwrap();
+    assert_eq!((store.trouble(), store.start()), (None, start));
+    let verify = |store: &Store| {
+        let held = queue(store, "t", 0);
+        assert_eq!((store.start(), held.bounds()), (start, bounds));
+        assert!(bodies(store, &held, bounds.min.0) == left);
+        let idle = queue(store, "idle", 0).bounds();
+        assert_eq!((idle.min.0, idle.max.0), (1, 1));
+    };
+    verify(&store);
+    drop(store);
+    verify(&open(dir.path()));
+}
+
 #[test]
 fn a_batch_torn_by_a_failing_disk_is_there_whole_or_not_at_all() {
     for bytes in [0, 50, 100, 1_500, 4_000] {
