@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Span;
 use crate::managed::{AdoptionPolicy, BrokerSetRef, DeletionPolicy, Drift, GroupSync};
+use crate::offset_reset::{LastReset, OffsetReset};
 
 /// A consumer group on every broker group of a `BrokerSet`.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +116,10 @@ pub struct ConsumerGroupSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_alert: Option<LagAlert>,
 
+    /// Has the group go on elsewhere in a topic, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_reset: Option<OffsetReset>,
+
     /// What happens with the group and its offsets when this object is deleted: Retain or Delete.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -191,6 +196,14 @@ pub struct ConsumerGroupStatus {
     /// When members and lag were sampled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampled_at: Option<Time>,
+    /// The reset that was last begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reset: Option<LastReset>,
+    /// Names of the last resets that are through, whatever came of them, the oldest first: none of
+    /// them is done again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 63)))]
+    pub finished_resets: Vec<String>,
     /// Ready, Consuming (it has members), and Lagging with a lagAlert; Reconciling and Stalled
     /// while true.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -15,6 +15,7 @@ pub mod condition;
 mod consumer_group;
 pub mod generate;
 mod managed;
+mod offset_reset;
 mod quantity;
 pub mod reference;
 mod topic;
@@ -24,6 +25,7 @@ pub use consumer_group::{
     ConsumerGroup, ConsumerGroupSpec, ConsumerGroupStatus, GroupMember, Lag, LagAlert, TopicLag,
 };
 pub use managed::{AdoptionPolicy, BrokerSetRef, DeletionPolicy, Drift, GroupSync};
+pub use offset_reset::{LastReset, OffsetReset, ResetState, ResetTarget};
 pub use quantity::{Malformed, Size, Span};
 pub use topic::{Access, MessageType, Topic, TopicGroupSync, TopicSpec, TopicStatus};
 

@@ -402,7 +402,7 @@ async fn unread(
 }
 
 /// What a broker said that refused; `None` if it did not answer.
-fn refusal(error: &ClientError) -> Option<String> {
+pub(crate) fn refusal(error: &ClientError) -> Option<String> {
     match error {
         ClientError::Refused { code, remark, .. } => Some(format!("{code} {remark}")),
         _ => None,
@@ -410,7 +410,7 @@ fn refusal(error: &ClientError) -> Option<String> {
 }
 
 /// Whether a refusal has nothing to do with what was asked, so that asking for each alone only costs.
-fn is_about_everything(error: &ClientError) -> bool {
+pub(crate) fn is_about_everything(error: &ClientError) -> bool {
     const CODES: [ResponseCode; 4] = [
         ResponseCode::SYSTEM_ERROR,
         ResponseCode::SYSTEM_BUSY,

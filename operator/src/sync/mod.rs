@@ -13,6 +13,7 @@ mod joining;
 mod lag;
 mod masters;
 mod numbers;
+mod offset_reset;
 mod own_names;
 mod pass;
 mod plan;

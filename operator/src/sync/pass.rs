@@ -56,7 +56,7 @@ pub(crate) struct Pass<'a> {
 /// What is remembered of a kind between passes.
 #[derive(Debug)]
 pub(crate) struct Memory<D: Declared> {
-    written: Written<D>,
+    pub(crate) written: Written<D>,
     /// What brokers refused, by UID and broker group.
     refusals: HashMap<(String, i32), Refusal>,
     /// Since when what is going to be deleted is closed everywhere, by UID.

@@ -18,6 +18,7 @@ use super::declared::Declared;
 use super::joining::{self, Source};
 use super::lag::Samples;
 use super::masters::{Masters, Tables};
+use super::offset_reset;
 use super::own_names::OwnNames;
 use super::pass::{Memory, Pass, Tally, pass};
 use super::sampling;
@@ -225,7 +226,10 @@ impl Worker {
         };
         let (masters, memory) = (&mut self.masters, &mut self.memory.topics);
         let topics = pass(&turn, masters, memory, &objects.topics).await;
-        let groups = pass(&turn, masters, &mut self.memory.groups, &objects.groups).await;
+        let memory = &mut self.memory.groups;
+        let mut groups = pass(&turn, masters, memory, &objects.groups).await;
+        let due = offset_reset::run(&turn, masters, memory, &objects.groups).await;
+        groups.due = groups.due.into_iter().chain(due).min();
         (topics, groups)
     }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rocketkube_client::protocol::body::{
     Body, ConsumeStats, ConsumeTimeSpan, ConsumerConnection, DataVersion, GroupConfigList,
-    GroupList, MessageQueue, OffsetWrapper, QueueMap, QueueTimeSpan, SubscriptionGroupConfig,
-    SubscriptionGroupTable, TopicConfig, TopicConfigList, TopicConfigTable, TopicOffset,
-    TopicStatsTable,
+    GroupList, MessageQueue, OffsetWrapper, QueueMap, QueueTimeSpan, ResetOffsetBody,
+    SubscriptionGroupConfig, SubscriptionGroupTable, TopicConfig, TopicConfigList,
+    TopicConfigTable, TopicOffset, TopicStatsTable,
 };
 use rocketkube_client::protocol::header::{
     AllGroupConfigAnswer, AllTopicConfigAnswer, ConsumerGroup, DeleteGroup, GetAllTopicConfig,
-    GetConsumeStats, GroupAndTopic, TopicName,
+    GetConsumeStats, GroupAndTopic, ResetOffset, TopicName,
 };
 use rocketkube_client::protocol::{Command, Request, RequestCode, ResponseCode};
 use rocketkube_remoting::{BatchEnd, Limits, Output, Peer, Server, Service};
@@ -43,6 +43,10 @@ pub(crate) struct State {
     pub(crate) delays: BTreeMap<(String, String), i64>,
     /// Client ids by group.
     pub(crate) members: BTreeMap<String, Vec<String>>,
+    /// Resets that were done: group, topic, queue or -1, time or offset.
+    pub(crate) resets: Vec<(String, String, i32, i64)>,
+    /// Names of resets that were done.
+    named_resets: BTreeSet<String>,
     /// Names that are refused, alone and in lists.
     pub(crate) refused: BTreeSet<String>,
     pub(crate) fault: Option<Fault>,
@@ -124,6 +128,7 @@ impl State {
             RequestCode::GET_CONSUME_STATS => self.progress(request),
             RequestCode::GET_CONSUMER_CONNECTION_LIST => self.connections(request),
             RequestCode::QUERY_CONSUME_TIME_SPAN => self.time_span(request),
+            RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => self.reset(request),
             _ => refusal(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, "not here"),
         }
     }
@@ -237,6 +242,36 @@ impl State {
             |id: &String| Connection { client_id: id.clone(), ..Connection::default() };
         let connection_set = members.iter().map(connection).collect();
         done().body(ConsumerConnection { connection_set, ..ConsumerConnection::default() }.encode())
+    }
+
+    fn reset(&mut self, request: &Request<'_>) -> Command {
+        let header: ResetOffset<'_> = request.header().unwrap();
+        if self.busy {
+            return refusal(ResponseCode::SYSTEM_BUSY, "busy");
+        }
+        let (group, topic) = (header.group.to_string(), header.topic.to_string());
+        if self.refused.contains(&topic) || !self.groups.contains_key(&group) {
+            return refusal(ResponseCode::INVALID_PARAMETER, &format!("no {topic}"));
+        }
+        let is_new = header.request_id.is_none_or(|id| self.named_resets.insert(id.into_owned()));
+        if is_new {
+            let queue = header.queue_id.unwrap_or(-1);
+            let to = header.offset.unwrap_or(header.timestamp);
+            for ((of, id), (first, next)) in &self.offsets {
+                if *of == topic && (queue < 0 || queue == *id) {
+                    let at = if queue >= 0 {
+                        to
+                    } else if to < 0 {
+                        *next
+                    } else {
+                        *first
+                    };
+                    self.committed.insert((group.clone(), topic.clone(), *id), at);
+                }
+            }
+            self.resets.push((group, topic, queue, to));
+        }
+        done().body(ResetOffsetBody::default().encode())
     }
 
     fn time_span(&self, request: &Request<'_>) -> Command {

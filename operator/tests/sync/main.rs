@@ -8,6 +8,7 @@ mod brokers;
 mod crash;
 mod groups;
 mod place;
+mod resets;
 mod scale;
 #[path = "../support/mod.rs"]
 mod support;
