@@ -33,7 +33,7 @@ impl Load {
             client,
             broker_sets: number("ROCKETKUBE_SCALE_BROKERSETS", 200)?,
             topics: number("ROCKETKUBE_SCALE_TOPICS", 20_000)?,
-            rate: u32::try_from(number("ROCKETKUBE_SCALE_RATE", 50)?)?,
+            rate: u32::try_from(number("ROCKETKUBE_SCALE_RATE", 20)?)?,
         };
         ensure!(load.broker_sets > 0 && load.rate > 0, "BrokerSets and rate are at least 1");
         Ok(load)

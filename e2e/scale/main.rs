@@ -36,8 +36,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 const MEMORY: u64 = 256 << 20;
 /// Workers ask brokers every 30 s; so this is more than two of their turns.
 const TWO_RESYNCS: Duration = Duration::from_secs(65);
-/// Without a write for so long, everything that was begun is done.
-const QUIET: Duration = Duration::from_secs(5);
+/// Without a write for so long, everything that was begun is done: numbers are told every 10 s.
+const QUIET: Duration = Duration::from_secs(15);
 /// For what has to come to an end.
 const PATIENCE: Duration = Duration::from_mins(5);
 
