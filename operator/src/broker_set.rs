@@ -159,6 +159,7 @@ async fn pass(set: &Arc<BrokerSet>, worker: &Worker) -> Result<Action, kube::Err
     // What passes by itself is not worth a word.
     let again = worker.failures.lock().get(&observed.key).is_some_and(|count| *count >= PATIENCE);
     outcome.failure = failed.as_ref().filter(|_| again).map(line);
+    outcome.sync = context.sync.report_on(set).unwrap_or_default();
     let view = View::new(&observed, &outcome);
     // In any case: whoever wrote the spec has to learn what became of it.
     if failed.is_none() || again {

@@ -121,10 +121,23 @@ pub struct SyncReport {
     /// Broker groups that have every topic and consumer group which the others have, declared by an
     /// object or not. A group that joins takes no message before it is in here.
     pub filled: BTreeSet<i32>,
+    /// What the other groups lack, one thing each.
+    pub lacking: BTreeMap<i32, String>,
+    /// Broker groups that clients do not come to, or not with messages, although they are there.
+    pub hindered: BTreeMap<i32, Hindrance>,
     /// For the status.
     pub topics: Option<Counts>,
     /// For the status.
     pub consumer_groups: Option<Counts>,
+}
+
+/// What keeps clients from a broker that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hindrance {
+    /// Why it refuses messages, in its own words.
+    pub full: Option<String>,
+    /// Whether no name server sends clients to it.
+    pub is_unknown: bool,
 }
 
 /// The last report of each sync worker.

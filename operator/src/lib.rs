@@ -20,7 +20,9 @@ pub mod sync;
 mod watches;
 
 pub use config::Config;
-pub use context::{Clock, Context, EventTarget, Key, News, Scope, SyncReport, SyncTable};
+pub use context::{
+    Clock, Context, EventTarget, Hindrance, Key, News, Scope, SyncReport, SyncTable,
+};
 pub use leader::LeaderError;
 pub use metrics::Metrics;
 pub use operator::{OperatorError, lead, run};

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use rocketkube_operator::{Key, SyncReport};
+use rocketkube_operator::{Hindrance, Key, SyncReport};
 use serde_json::{Value, json};
 use support::run::{Cluster, NAMESPACE, Operator, broker_set, changes};
 use support::{Fate, Id, Verb, first};
@@ -306,6 +306,9 @@ async fn a_new_group_takes_no_message_before_it_has_what_the_others_have() {
     assert_eq!(state()["state.yaml"], "perm: 0\n");
     assert_eq!(cluster.phase("orders"), "Scaling");
     assert!(!cluster.is_ready("orders"));
+    let (_, _, message) = cluster.condition("orders", "Ready").unwrap();
+    let waits = "waiting for orders-b1 (it lacks what the others have, of which none answers)";
+    assert!(message.ends_with(waits), "{message}");
 
     let set = cluster.get("mq.rocketkube.dev", "brokersets", "orders").unwrap();
     let uid = set["metadata"]["uid"].as_str().map(str::to_owned);
@@ -354,6 +357,38 @@ async fn a_group_that_is_added_changes_no_pod_template_of_what_runs() {
     let settings = cluster.get("", "configmaps", "orders-namesrv-config").unwrap();
     let expected = "expect: \"orders-b0,orders-b1,orders-b2\"\n";
     assert_eq!(settings["data"]["namesrv.yaml"], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_clients_do_not_come_to_is_told() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let set = cluster.get("mq.rocketkube.dev", "brokersets", "orders").unwrap();
+    let uid = set["metadata"]["uid"].as_str().map(str::to_owned);
+    let report = async |hindrance: Option<Hindrance>| {
+        let hindered = hindrance.map(|it| (0, it)).into_iter().collect();
+        let report = SyncReport { uid: uid.clone(), hindered, ..SyncReport::default() };
+        operator.context.publish_sync(&Key::new(NAMESPACE, "orders"), Some(report));
+        cluster.quiet().await;
+    };
+    let is = |kind| cluster.condition("orders", kind).unwrap();
+    report(Some(Hindrance { is_unknown: true, full: None })).await;
+    assert_eq!(is("Ready").1, "NotRegistered");
+    assert!(is("Ready").2.contains("orders-b0"), "{}", is("Ready").2);
+    assert_eq!((is("Available").0, is("Available").1), ("False".into(), "NoNameServer".into()));
+
+    let full = Some("disk is 93 % full".to_owned());
+    report(Some(Hindrance { is_unknown: false, full })).await;
+    assert_eq!(
+        (is("Ready").1, is("Available").1),
+        ("GroupsUnavailable".into(), "NoWritableGroup".into())
+    );
+    assert_eq!((is("StorageReady").0, is("StorageReady").1), ("False".into(), "Full".into()));
+    assert!(is("StorageReady").2.starts_with("orders-b0: disk is 93 % full"));
+    report(None).await;
+    assert!(cluster.is_ready("orders"), "{:?}", is("Ready"));
 }
 
 #[tokio::test(start_paused = true)]

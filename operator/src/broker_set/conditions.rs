@@ -7,7 +7,7 @@ use rocketkube_crds::broker_set::{BrokerSetStatus, GroupState, StorageKind};
 use rocketkube_crds::condition as kinds;
 
 use super::build::names;
-use super::status::View;
+use super::status::{Group, View};
 use super::validate::{Problem, Reason};
 use crate::context::News;
 
@@ -89,8 +89,16 @@ fn ready(view: &View<'_>) -> Verdict {
     }
     let writable = view.writable();
     if writable < total {
-        let reason = if writable == 0 { "Initializing" } else { "GroupsUnavailable" };
-        return no(reason, waiting(view));
+        let is_full = view.groups.iter().any(|group| group.hindrance.full.is_some());
+        let begins = writable == 0 && !is_full;
+        return no(if begins { "Initializing" } else { "GroupsUnavailable" }, waiting(view));
+    }
+    let unknown = view.groups.iter().filter(|group| group.hindrance.is_unknown);
+    let unknown: Vec<_> =
+        unknown.map(|group| names::group(&view.observed.key.name, group.index)).collect();
+    if !unknown.is_empty() {
+        let some = &unknown[..unknown.len().min(8)];
+        return no("NotRegistered", unregistered(&some.join(", ")));
     }
     if view.current() < total {
         return no("RollingUpdate", outdated(view));
@@ -108,10 +116,24 @@ fn stopping(view: &View<'_>) -> String {
 /// Names some of the groups that take no messages.
 fn waiting(view: &View<'_>) -> String {
     let missing = view.groups.iter().filter(|group| !group.is_writable());
-    let names = missing.map(|group| names::group(&view.observed.key.name, group.index));
-    let some: Vec<_> = names.take(8).collect();
+    let told = |group: &Group| {
+        let name = names::group(&view.observed.key.name, group.index);
+        let lacks = view.outcome.sync.lacking.get(&group.index);
+        match lacks.filter(|_| group.state == Some(GroupState::Joining)) {
+            Some(what) => format!("{name} (it lacks {what})"),
+            None => name,
+        }
+    };
+    let some: Vec<_> = missing.map(told).take(8).collect();
     let (writable, total) = (view.writable(), view.groups.len());
     format!("{writable} of {total} groups take messages; waiting for {}", some.join(", "))
+}
+
+fn unregistered(groups: &str) -> String {
+    format!(
+        "no name server sends clients to {groups}: is spec.nameServer right? /statusz of the pods has \
+         each name server, and why it does not know the broker"
+    )
 }
 
 fn available(view: &View<'_>) -> Verdict {
@@ -121,6 +143,11 @@ fn available(view: &View<'_>) -> Verdict {
     }
     if !view.name_server.available {
         return Verdict::no(kinds::AVAILABLE, "NoNameServer", "no name server is ready");
+    }
+    let is_found = |group: &Group| group.is_writable() && !group.hindrance.is_unknown;
+    if !view.groups.iter().any(is_found) {
+        let message = "no name server sends clients to any group that takes messages";
+        return Verdict::no(kinds::AVAILABLE, "NoNameServer", message);
     }
     Verdict::yes(kinds::AVAILABLE, "Serving", format!("{writable} groups take messages"))
 }
@@ -145,6 +172,15 @@ fn outdated(view: &View<'_>) -> String {
 
 fn storage(view: &View<'_>) -> Verdict {
     let (observed, spec) = (view.observed, &view.observed.set.spec.storage);
+    let full = |group: &Group| {
+        let words = group.hindrance.full.as_ref()?;
+        Some(format!("{}: {words}", names::group(&observed.key.name, group.index)))
+    };
+    let full: Vec<_> = view.groups.iter().filter_map(full).take(8).collect();
+    if !full.is_empty() {
+        let message = format!("{}; what is stored can be read", full.join("; "));
+        return Verdict::no(kinds::STORAGE_READY, "Full", message);
+    }
     if spec.kind == StorageKind::Ephemeral {
         let message = "messages are in directories that go with their pods";
         return Verdict::yes(kinds::STORAGE_READY, "Ephemeral", message);

@@ -20,6 +20,7 @@ use super::pods;
 use super::restart::Member;
 use super::trouble::{self, Trouble};
 use super::validate::Problem;
+use crate::context::{Hindrance, SyncReport};
 use crate::{Context, FIELD_MANAGER, labels};
 
 /// What came of a pass.
@@ -30,6 +31,8 @@ pub(crate) struct Outcome {
     pub(crate) problems: Vec<Problem>,
     /// What goes wrong again and again.
     pub(crate) failure: Option<String>,
+    /// What the sync worker said last.
+    pub(crate) sync: SyncReport,
     /// Whether nothing was applied because somebody asked for that.
     pub(crate) paused: bool,
 }
@@ -45,11 +48,16 @@ pub(crate) struct Group {
     /// Whether its pod runs what the spec says.
     pub(crate) current: bool,
     pub(crate) replica: Option<ReplicaStatus>,
+    /// What keeps clients away although it is ready.
+    pub(crate) hindrance: Hindrance,
 }
 
 impl Group {
     pub(crate) fn is_writable(&self) -> bool {
-        self.ready && self.state == Some(GroupState::Active) && self.address.is_some()
+        self.ready
+            && self.state == Some(GroupState::Active)
+            && self.address.is_some()
+            && self.hindrance.full.is_none()
     }
 }
 
@@ -112,7 +120,9 @@ fn group(observed: &Observed, outcome: &Outcome, index: i32) -> Group {
     });
     let ready = observed.serves(index);
     let address = observed.address(index);
-    Group { index, state: told.or(before), address, ready, current, replica }
+    let hindrance =
+        outcome.sync.hindered.get(&index).filter(|_| ready).cloned().unwrap_or_default();
+    Group { index, state: told.or(before), address, ready, current, replica, hindrance }
 }
 
 /// The status as it should be.

@@ -19,9 +19,11 @@ use rocketkube_service::logs::chain;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::hindrance::Heard;
 use super::plan::{Held, Silence};
 use super::wire::Wire;
 use crate::Key;
+use crate::context::Hindrance;
 
 /// Where brokers answer clients and administrators.
 const PORT: u16 = 10_911;
@@ -33,6 +35,10 @@ const DELETIONS: usize = 64;
 const PAUSES: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
 /// How long a master that had answered may be silent before objects say so: restarts are shorter.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How often masters are asked what keeps clients away, at most.
+const LISTEN: Duration = Duration::from_secs(25);
+/// The same while something does, so that its end is noticed soon.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// How long a master may take to connect, and to answer. Changes are answered when they are on disk.
 const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
 
@@ -56,6 +62,7 @@ pub(crate) struct Master {
     /// asking for that of its topics is enough.
     versions: Option<(DataVersion, DataVersion)>,
     failure: Option<Failure>,
+    heard: Heard,
 }
 
 /// Why a master cannot be asked.
@@ -128,6 +135,16 @@ impl Master {
         };
         self.versions = Some((topics, groups));
         Ok(())
+    }
+
+    /// Has it say what keeps clients away.
+    async fn listen(&mut self, admin: &Admin, now: Instant) {
+        let Some(addr) = self.reached() else { return };
+        match admin.runtime_info(addr).await {
+            Ok(info) => self.heard.take(&info, now),
+            Err(ClientError::Refused { .. }) => self.heard = Heard::default(),
+            Err(error) => self.failed(&error),
+        }
     }
 
     /// Makes or changes many at once, and gives back what was refused.
@@ -219,13 +236,19 @@ pub(crate) struct Masters {
     all: BTreeMap<i32, Master>,
     /// What the groups were when they were last looked at.
     seen: Vec<GroupStatus>,
+    next_listening: Instant,
 }
 
 impl Masters {
     pub(crate) fn new() -> Self {
         let (connect_timeout, request_timeout) = TIMEOUTS;
         let client = Client::without_namesrv(ClientOptions { connect_timeout, request_timeout });
-        Self { admin: Admin::new(client), all: BTreeMap::new(), seen: Vec::new() }
+        Self {
+            admin: Admin::new(client),
+            all: BTreeMap::new(),
+            seen: Vec::new(),
+            next_listening: Instant::now(),
+        }
     }
 
     pub(crate) fn admin(&self) -> &Admin {
@@ -254,6 +277,7 @@ impl Masters {
                 tables: Tables::default(),
                 versions: None,
                 failure: None,
+                heard: Heard::default(),
             });
             master.state = group.state;
             if let Some(failure) = &mut master.failure {
@@ -276,6 +300,29 @@ impl Masters {
         join_all(self.all.values_mut().map(|master| master.refresh(admin, now))).await;
     }
 
+    /// Has every master say what keeps clients away, unless it did a moment ago.
+    pub(crate) async fn listen(&mut self) {
+        let now = Instant::now();
+        if now < self.next_listening {
+            return;
+        }
+        let admin = &self.admin;
+        join_all(self.all.values_mut().map(|master| master.listen(admin, now))).await;
+        self.next_listening = now + if self.are_well() { LISTEN } else { LISTEN_AGAIN };
+    }
+
+    fn are_well(&self) -> bool {
+        self.all.values().all(|master| master.reached().is_none() || master.heard.is_well())
+    }
+
+    /// What keeps clients from masters that answer.
+    pub(crate) fn hindered(&self) -> BTreeMap<i32, Hindrance> {
+        let hindered = |(index, master): (i32, &Master)| {
+            master.reached().and_then(|_| master.heard.hindrance()).map(|it| (index, it))
+        };
+        self.iter().filter_map(hindered).collect()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, &Master)> {
         self.all.iter().map(|(index, master)| (*index, master))
     }
@@ -294,9 +341,11 @@ impl Masters {
         !self.all.is_empty() && self.all.values().all(|master| master.reached().is_some())
     }
 
-    /// When a master that does not answer is to be asked again.
+    /// When masters that do not answer, or have no clients, are to be asked again.
     pub(crate) fn again(&self) -> Option<Instant> {
-        self.all.values().filter_map(|it| it.failure.as_ref().map(|failure| failure.again)).min()
+        let silent = self.all.values().filter_map(|it| it.failure.as_ref());
+        let listening = (!self.are_well()).then_some(self.next_listening);
+        silent.map(|failure| failure.again).chain(listening).min()
     }
 
     /// What the masters hold of a name.

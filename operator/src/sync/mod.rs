@@ -9,6 +9,7 @@
 mod consent;
 mod consumer_group;
 mod declared;
+mod hindrance;
 mod joining;
 mod lag;
 mod masters;

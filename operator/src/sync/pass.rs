@@ -87,8 +87,8 @@ pub(crate) struct Tally {
     /// Those of them that this pass gives to every group, or takes from it. Where nothing is done for
     /// an object, a group that joins gets what the others have.
     pub(crate) looked_after: BTreeSet<String>,
-    /// Broker groups that still lack something which they are going to have.
-    pub(crate) lacking: BTreeSet<i32>,
+    /// Broker groups that still lack something which they are going to have, with one such thing.
+    pub(crate) lacking: BTreeMap<i32, String>,
     /// When the next pass is due at the latest.
     pub(crate) due: Option<Instant>,
 }
@@ -101,6 +101,13 @@ impl Tally {
 
     fn look_after<D: Declared>(&mut self, object: &D) {
         self.looked_after.insert(object.wire_name().to_owned());
+    }
+
+    fn lacks<D: Declared>(&mut self, object: &D, groups: impl Iterator<Item = i32>) {
+        for index in groups {
+            let title = || format!("{} {}", D::NOUN, object.wire_name());
+            self.lacking.entry(index).or_insert_with(title);
+        }
     }
 
     fn due_in(&mut self, wait: Duration) {
@@ -414,7 +421,7 @@ fn tell<D: Wire>(
             let outcome = outcome(object, plan, &held, |index| case.trouble.get(&index).cloned());
             if !plan.is_stopped() {
                 tally.look_after(object);
-                tally.lacking.extend(lacking(case, plan, &outcome.groups));
+                tally.lacks(object, lacking(case, plan, &outcome.groups));
             }
             let shrinks = outcome.obstacle.as_ref().map(|it| it.reason);
             if shrinks == Some(Reason::QueueShrinkInProgress) && case.trouble.is_empty() {
@@ -426,7 +433,7 @@ fn tell<D: Wire>(
         // The next pass does what this one could not begin.
         (Verdict::Apply, _) => {
             tally.look_after(object);
-            tally.lacking.extend(masters.iter().map(|(index, _)| index));
+            tally.lacks(object, masters.iter().map(|(index, _)| index));
             return None;
         }
         (Verdict::Wait(obstacle), _) => (None, Some(obstacle.clone()), history.adopted),

@@ -1,6 +1,6 @@
 //! One worker for each `BrokerSet`: the only one who tells its masters about topics and groups.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::Api;
 use rocketkube_client::protocol::names;
+use rocketkube_crds::broker_set::GroupState;
 use rocketkube_crds::{BrokerSet, ConsumerGroup, Topic};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{self, Instant};
@@ -139,6 +140,7 @@ impl Worker {
             _ => self.masters = Masters::new(),
         }
         self.masters.refresh().await;
+        self.masters.listen().await;
         self.sample(&objects).await;
         let (topics, groups) = self.sync(target, &objects).await;
         if let Target::Present(set) = target {
@@ -259,7 +261,9 @@ impl Worker {
                 masters.refresh().await;
             }
         }
-        let filled = self.filled(source, &own, topics, groups);
+        let lacking = self.lacking(source, &own, topics, groups);
+        let mut filled: BTreeSet<i32> = self.masters.reached().into_iter().collect();
+        filled.retain(|index| !lacking.contains_key(index));
         let topics = topics.counts(self.unmanaged::<Topic>(|name| {
             topics.declared.contains(name) || Topic::is_own(name, &own) || is_of_a_group(name)
         }));
@@ -268,7 +272,8 @@ impl Worker {
         }));
         self.shared.context.numbers.counts(&self.key, topics, groups);
         let (uid, topics, consumer_groups) = (set.uid(), Some(topics), Some(groups));
-        self.tell(SyncReport { uid, filled, topics, consumer_groups });
+        let hindered = self.masters.hindered();
+        self.tell(SyncReport { uid, filled, lacking, hindered, topics, consumer_groups });
     }
 
     /// Tells the controller of `BrokerSets` at once what it waits for, and mere numbers after a while.
@@ -276,8 +281,11 @@ impl Worker {
         let (context, now) = (&self.shared.context, Instant::now());
         let told = context.sync.report(&self.key);
         let is_news = told.as_ref() != Some(&report);
-        let same_groups =
-            told.is_some_and(|told| told.uid == report.uid && told.filled == report.filled);
+        let same_groups = told.is_some_and(|told| {
+            told.uid == report.uid
+                && told.filled == report.filled
+                && told.hindered == report.hindered
+        });
         self.owes_count = is_news && same_groups && now < self.next_count;
         if is_news && !self.owes_count {
             self.next_count = now + COUNT;
@@ -285,23 +293,25 @@ impl Worker {
         }
     }
 
-    /// Groups that have everything they are going to have before they take messages.
-    fn filled(
+    /// Groups that lack something which they are going to have before they take messages, with one
+    /// such thing.
+    fn lacking(
         &self,
         source: Source,
         own: &OwnNames,
         topics: &Tally,
         groups: &Tally,
-    ) -> BTreeSet<i32> {
-        let mut filled: BTreeSet<i32> = self.masters.reached().into_iter().collect();
-        filled.retain(|index| !topics.lacking.contains(index) && !groups.lacking.contains(index));
-        let is_active = |index: &i32| {
-            use rocketkube_crds::broker_set::GroupState::Active;
-            self.masters.iter().any(|(other, it)| other == *index && it.state == Some(Active))
-        };
+    ) -> BTreeMap<i32, String> {
+        let mut lacking = groups.lacking.clone();
+        lacking.extend(topics.lacking.clone());
         match source {
             Source::Nothing => {}
-            Source::Silent => filled.retain(is_active),
+            Source::Silent => {
+                let joins =
+                    self.masters.iter().filter(|(_, it)| it.state != Some(GroupState::Active));
+                let why = "what the others have, of which none answers";
+                lacking.extend(joins.map(|(index, _)| (index, why.to_owned())));
+            }
             Source::Group(source) => {
                 let memory = &self.memory;
                 let of_topics =
@@ -310,14 +320,14 @@ impl Worker {
                     groups.looked_after.contains(name) || ConsumerGroup::is_own(name, own)
                 };
                 let refused = (&memory.refused_topics, &memory.refused_groups);
-                let lacks = joining::missing::<Topic>(&self.masters, source, of_topics, refused.0);
-                filled.retain(|index| !lacks.contains_key(index));
-                let lacks =
+                let groups =
                     joining::missing::<ConsumerGroup>(&self.masters, source, of_groups, refused.1);
-                filled.retain(|index| !lacks.contains_key(index));
+                lacking.extend(groups.iter().map(first::<ConsumerGroup>));
+                let topics = joining::missing::<Topic>(&self.masters, source, of_topics, refused.0);
+                lacking.extend(topics.iter().map(first::<Topic>));
             }
         }
-        filled
+        lacking
     }
 
     /// How many names masters have that no object declares and no server made.
@@ -337,6 +347,12 @@ impl Worker {
         let all = dues.iter().copied().chain([self.masters.again(), sample, count]).flatten();
         all.fold(poll, Instant::min)
     }
+}
+
+/// Names one of the things that a group lacks.
+fn first<D: Wire>((index, lacks): (&i32, &Vec<D::Settings>)) -> (i32, String) {
+    let name = lacks.first().map(D::name_of).unwrap_or_default();
+    (*index, format!("{} {name}", D::NOUN))
 }
 
 /// Topics for retries and dead letters come and go with their group.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rocketkube_client::protocol::body::{
     Body, ConsumeStats, ConsumeTimeSpan, ConsumerConnection, DataVersion, GroupConfigList,
-    GroupList, MessageQueue, OffsetWrapper, QueueMap, QueueTimeSpan, ResetOffsetBody,
+    GroupList, KvTable, MessageQueue, OffsetWrapper, QueueMap, QueueTimeSpan, ResetOffsetBody,
     SubscriptionGroupConfig, SubscriptionGroupTable, TopicConfig, TopicConfigList,
     TopicConfigTable, TopicOffset, TopicStatsTable,
 };
@@ -50,6 +50,8 @@ pub(crate) struct State {
     /// Names that are refused, alone and in lists.
     pub(crate) refused: BTreeSet<String>,
     pub(crate) fault: Option<Fault>,
+    /// What it says of itself; nothing, as brokers of others, if this is empty.
+    pub(crate) info: BTreeMap<String, String>,
     /// Whether it refuses changes for now.
     pub(crate) busy: bool,
     /// Counts changes.
@@ -122,6 +124,9 @@ impl State {
                 self.groups.remove(&*header.group);
                 self.version += 1;
                 done()
+            }
+            RequestCode::GET_BROKER_RUNTIME_INFO if !self.info.is_empty() => {
+                done().body(KvTable { table: self.info.clone() }.encode())
             }
             RequestCode::GET_TOPIC_STATS_INFO => self.stats(request),
             RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => self.consumed_by(request),

@@ -215,6 +215,7 @@ async fn a_group_that_joins_is_not_filled_before_it_has_everything() {
     assert!(until(|| place.masters[1].shape("t").is_some()).await);
     sleep(Duration::from_mins(5)).await;
     assert!(!workers.report().unwrap().filled.contains(&1));
+    assert!(workers.report().unwrap().lacking[&1].contains("of which none answers"));
     faulty(&place.masters[0], None);
     let filled = || workers.report().is_some_and(|report| report.filled.contains(&1));
     assert!(until(filled).await);
@@ -233,4 +234,25 @@ async fn the_first_groups_of_a_broker_set_need_what_is_declared_only() {
     place.remove("topics", "t");
     place.remove("brokersets", "orders");
     assert!(until(|| workers.report().is_none()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_keeps_clients_from_a_master_is_told_of_its_group() {
+    let place = Place::new(2);
+    let says = |key: &str, value: &str| {
+        place.masters[1].with(|state| state.info.insert(key.to_owned(), value.to_owned()));
+    };
+    let workers = Workers::start(&place.server);
+    let told = || workers.report().map(|report| report.hindered).unwrap_or_default();
+    assert!(until(|| workers.report().is_some()).await && told().is_empty());
+    says("registeredNameServers", "0");
+    assert!(until(|| told().get(&1).is_some_and(|it| it.is_unknown)).await);
+    assert!(!told().contains_key(&0), "it does not say");
+    says("registeredNameServers", "2");
+    says("messagesRefused", "disk is 93 % full");
+    let full = Some("disk is 93 % full".to_owned());
+    assert!(until(|| told().get(&1).is_some_and(|it| !it.is_unknown && it.full == full)).await);
+    // Of one that does not answer, nobody knows.
+    faulty(&place.masters[1], Some(Fault::Closes));
+    assert!(until(|| told().is_empty()).await);
 }

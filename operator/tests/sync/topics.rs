@@ -43,9 +43,9 @@ async fn topics_are_made_on_every_master_in_lists_and_then_nothing_is_written() 
     place.server.take_calls();
     sleep(Duration::from_mins(10)).await;
     assert_eq!(writes(&place.server.take_calls()), 0);
-    // One question each half minute, not one for each topic.
+    // Two questions each half minute, not one for each topic.
     place.masters[0]
-        .with(|state| assert!((20..=23).contains(&state.asked.len()), "{:?}", state.asked));
+        .with(|state| assert!((40..=46).contains(&state.asked.len()), "{:?}", state.asked));
 }
 
 #[tokio::test(start_paused = true)]
