@@ -31,8 +31,9 @@ const PORT: u16 = 10_911;
 pub(crate) const BATCH: usize = 500;
 /// Most deletions that one master is asked for at a time: there is no request for several.
 const DELETIONS: usize = 64;
-/// First and longest pause before a master that did not answer is asked again.
-const PAUSES: Range<Duration> = Duration::from_secs(1)..Duration::from_secs(30);
+/// First and longest pause before a master that did not answer is asked again. The first ones are
+/// short: an address leads to a new pod a moment after its status says so.
+const PAUSES: Range<Duration> = Duration::from_millis(250)..Duration::from_secs(8);
 /// How long a master that had answered may be silent before objects say so: restarts are shorter.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often masters are asked what keeps clients away, at most.
@@ -71,6 +72,7 @@ struct Failure {
     words: String,
     since: Instant,
     again: Instant,
+    /// From the next failure on.
     pause: Duration,
 }
 
@@ -207,15 +209,15 @@ impl Master {
     }
 
     fn failed(&mut self, error: &ClientError) {
-        let pause = if let Some(failure) = &self.failure {
-            (failure.pause * 2).min(PAUSES.end)
+        let now = Instant::now();
+        let (since, pause) = if let Some(failure) = &self.failure {
+            (failure.since, failure.pause)
         } else {
             warn!(broker = self.name, error = chain(error), "does not answer");
-            PAUSES.start
+            (now, PAUSES.start)
         };
-        let now = Instant::now();
-        let since = self.failure.as_ref().map_or(now, |failure| failure.since);
-        self.failure = Some(Failure { words: chain(error), since, again: now + pause, pause });
+        let (words, next) = (chain(error), (pause * 2).min(PAUSES.end));
+        self.failure = Some(Failure { words, since, again: now + pause, pause: next });
     }
 }
 
@@ -256,7 +258,7 @@ impl Masters {
     }
 
     /// Goes along with the status of a `BrokerSet`. What changed there may be that a master answers
-    /// now, so all are asked at once.
+    /// now, or soon, so all are asked at once, and their pauses are short again.
     pub(crate) fn follow(&mut self, set: &BrokerSet) {
         let groups = set.status.as_ref().map(|status| &*status.group_status).unwrap_or_default();
         if self.seen == groups {
@@ -281,7 +283,7 @@ impl Masters {
             });
             master.state = group.state;
             if let Some(failure) = &mut master.failure {
-                failure.again = Instant::now();
+                (failure.again, failure.pause) = (Instant::now(), PAUSES.start);
             }
             self.all.insert(group.index, master);
         }

@@ -69,6 +69,23 @@ async fn if_no_master_answers_the_broker_set_is_not_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_master_that_is_said_to_serve_is_asked_often_however_long_it_was_away() {
+    let place = Place::new(1);
+    place.put_broker_set(&json!({}), |_| "Joining");
+    faulty(&place.masters[0], Some(Fault::Closes));
+    place.topic("t", &json!({"queues": 4}));
+    let _workers = Workers::start(&place.server);
+    place.topic_is("t", "BrokerSetNotReady").await;
+    place.quiet().await;
+    // Its address leads to it a moment after its status says so.
+    place.put_broker_set(&json!({}), |_| "Active");
+    sleep(Duration::from_millis(700)).await;
+    faulty(&place.masters[0], None);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(place.ready("t").0, "Synced");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_master_that_is_busy_is_asked_again_soon_and_not_for_each_topic() {
     let place = Place::new(1);
     for n in 0..40 {
