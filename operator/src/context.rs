@@ -89,7 +89,7 @@ impl Scope {
         Self { namespace: namespace.map(str::to_owned), ..Self::default() }
     }
 
-    fn covers(&self, namespace: &str) -> bool {
+    pub(crate) fn covers(&self, namespace: &str) -> bool {
         self.namespace.as_deref().is_none_or(|mine| mine == namespace)
     }
 

@@ -36,12 +36,24 @@ pub async fn run(
     health: &Health,
     shutdown: CancellationToken,
 ) -> Result<(), OperatorError> {
+    let result = run_until(&context, health, &shutdown).await;
+    if shutdown.is_cancelled() {
+        sync::farewell::say(&context).await;
+    }
+    result
+}
+
+async fn run_until(
+    context: &Arc<Context>,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> Result<(), OperatorError> {
     health.set_started();
-    if !definitions(&context, health, &shutdown).await {
+    if !definitions(context, health, shutdown).await {
         return Ok(());
     }
     let mut watches = JoinSet::new();
-    let caches = start_caches(&context, &mut watches, &shutdown);
+    let caches = start_caches(context, &mut watches, shutdown);
     // Cancel-safe: both only wait.
     let filled = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
@@ -53,8 +65,8 @@ pub async fn run(
     health.set_ready();
     // Cancel-safe: the second only looks and tells.
     tokio::select! {
-        result = take_turns(&context, caches, health, &shutdown) => result,
-        never = attend(&context, health, &shutdown) => match never {},
+        result = take_turns(context, caches, health, shutdown) => result,
+        never = attend(context, health, shutdown) => match never {},
     }
 }
 

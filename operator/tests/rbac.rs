@@ -6,10 +6,14 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use rocketkube_operator::{Clock, Config, Context, run};
+use rocketkube_service::http::Health;
+use rocketkube_service::metrics::Registry;
 use serde::Deserialize;
 use serde_json::json;
-use support::Call;
 use support::run::{Cluster, Operator};
+use support::{ApiServer, Call, Id};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +90,38 @@ async fn nothing_is_asked_for_that_is_not_on_file() {
     let used: BTreeSet<Right> = calls.iter().flat_map(needed).collect();
     assert!(used.len() > 40, "{used:?}");
     let allowed = rights(&file().watched);
+    let missing: Vec<_> = used.difference(&allowed).collect();
+    assert_eq!(missing, Vec::<&Right>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_a_namespace_needs_rights_in_it_alone() {
+    let server = ApiServer::new();
+    let now = json!("2030-01-01T00:00:00Z");
+    let kinds = [
+        Id::new("", "namespaces", "", "operator"),
+        Id::new("mq.rocketkube.dev", "topics", "operator", "t"),
+        Id::new("mq.rocketkube.dev", "consumergroups", "operator", "g"),
+    ];
+    for (id, finalizer) in kinds.iter().zip(["kubernetes", "topic", "consumergroup"]) {
+        let finalizers = [format!("mq.rocketkube.dev/{finalizer}")];
+        let metadata = json!({ "deletionTimestamp": now, "finalizers": finalizers });
+        server.objects(|objects| objects.put(id, json!({ "metadata": metadata })));
+    }
+    let context =
+        Context::new(server.client(), Config::default(), &Registry::default(), Clock::default());
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    run(context, &Health::default(), stopped).await.unwrap();
+    let calls = server.take_calls();
+    let elsewhere = |call: &&Call| call.verb.is_write() && call.id().namespace != "operator";
+    assert_eq!(calls.iter().find(elsewhere), None);
+    let used: BTreeSet<Right> = calls.iter().flat_map(needed).collect();
+    let patched =
+        |resource: &str| ("mq.rocketkube.dev".to_owned(), resource.to_owned(), "patch".to_owned());
+    assert!(used.contains(&patched("topics")) && used.contains(&patched("consumergroups")));
+    let Rights { watched, own, .. } = file();
+    let allowed = &rights(&watched) | &rights(&own);
     let missing: Vec<_> = used.difference(&allowed).collect();
     assert_eq!(missing, Vec::<&Right>::new());
 }

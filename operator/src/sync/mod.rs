@@ -9,6 +9,7 @@
 mod consent;
 mod consumer_group;
 mod declared;
+pub(crate) mod farewell;
 mod hindrance;
 mod joining;
 mod lag;
