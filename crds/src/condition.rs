@@ -14,7 +14,7 @@ pub const STALLED: &str = "Stalled";
 pub const AVAILABLE: &str = "Available";
 /// `BrokerSet`: all pods run what the spec says.
 pub const UP_TO_DATE: &str = "UpToDate";
-/// `BrokerSet`: volumes are bound and not nearly full.
+/// `BrokerSet`: volumes are bound.
 pub const STORAGE_READY: &str = "StorageReady";
 /// `BrokerSet`: the spec was accepted in full; the message has all problems at once.
 pub const SPEC_VALID: &str = "SpecValid";

@@ -29,7 +29,9 @@ pub struct Size {
 }
 
 impl Size {
-    pub(crate) const PATTERN: &str = "^([0-9]{1,19}|[0-9]{1,9}(Ki|Mi|Gi|k|M|G)|[0-9]{1,7}(Ti|T))$";
+    /// Nothing that is over 2^63 bytes: the API server would make it less, and a size of a claim would
+    /// never be as asked for.
+    pub(crate) const PATTERN: &str = "^([0-9]{1,18}|[0-9]{1,9}(Ki|Mi|Gi|k|M|G)|[0-9]{1,6}(Ti|T))$";
     const UNITS: [(&str, u64); 8] = [
         ("Ki", 1 << 10),
         ("Mi", 1 << 20),

@@ -11,8 +11,8 @@ pub struct BrokerSetStatus {
     /// Generation of the spec that this status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// What is going on, for people: Creating, Running, Degraded, Updating, Scaling, Hibernated or
-    /// Deleting. Conditions are for programs.
+    /// What is going on, for people: Creating, Running, Degraded, Updating, Scaling or
+    /// Hibernated. Conditions are for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub phase: Option<String>,
