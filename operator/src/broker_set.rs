@@ -208,6 +208,11 @@ fn next_look(view: &View<'_>) -> Duration {
     if reasons.contains(&Rejected) {
         return RETRY_REFUSED;
     }
+    // Nor does anybody watch the name servers of another for it.
+    let given = view.observed.set.spec.name_server.as_ref();
+    if given.is_some_and(|given| given.from_broker_set.is_some()) {
+        return RECHECK;
+    }
     let rests = view.outcome.paused || view.observed.set.spec.hibernate && view.stopped;
     let serves = view.writable() == view.groups.len() && view.name_server.complete;
     if !reasons.is_empty() || rests || serves { RESYNC } else { RECHECK }

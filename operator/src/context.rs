@@ -14,8 +14,8 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
 use parking_lot::Mutex;
-use rocketkube_crds::BrokerSet;
 use rocketkube_crds::broker_set::Counts;
+use rocketkube_crds::{BrokerSet, ConsumerGroup, Topic};
 use rocketkube_service::metrics::Registry;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -278,14 +278,38 @@ impl Context {
         }
     }
 
-    /// Whether the definitions of our kinds are there, by asking for one object of a scope.
+    /// Whether the definitions of our kinds are there, by asking for one object of each. A scope that
+    /// cannot be asked, such as a namespace that is gone, keeps nobody from the others.
     pub(crate) async fn definitions_exist(&self) -> Result<(), kube::Error> {
+        let mut failed = Vec::new();
         for scope in &self.scopes {
-            let api: Api<BrokerSet> = self.api_in(scope);
-            api.list_metadata(&ListParams::default().limit(1)).await?;
+            match self.kinds_exist(scope).await {
+                Err(error) if !is_missing(&error) => failed.push((scope, error)),
+                other => other?,
+            }
+        }
+        if failed.len() == self.scopes.len() {
+            return failed.pop().map_or(Ok(()), |(_, error)| Err(error));
+        }
+        for (scope, error) in failed {
+            let namespace = scope.namespace.as_deref().unwrap_or_default();
+            warn!(namespace, %error, "cannot be looked after until it can be listed");
         }
         Ok(())
     }
+
+    async fn kinds_exist(&self, scope: &Scope) -> Result<(), kube::Error> {
+        let one = ListParams::default().limit(1);
+        self.api_in::<BrokerSet>(scope).list_metadata(&one).await?;
+        self.api_in::<Topic>(scope).list_metadata(&one).await?;
+        self.api_in::<ConsumerGroup>(scope).list_metadata(&one).await?;
+        Ok(())
+    }
+}
+
+/// Whether the API server does not know a kind at all.
+pub(crate) fn is_missing(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// Something that people should hear of.

@@ -4,18 +4,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use rocketkube_service::http::Health;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::caches::Caches;
 use crate::leader::{self, LeaderError};
-use crate::{Context, broker_set, heart, sync};
+use crate::{Context, broker_set, context, heart, sync};
 
 /// How long until it is asked again whether the definitions are there.
 const DEFINITIONS_RETRY: Duration = Duration::from_secs(5);
+/// How long caches of a scope are waited for that others do not need.
+pub(crate) const FILLING: Duration = Duration::from_secs(30);
 /// How often watches and controllers are looked at.
 const ATTENTION: Duration = Duration::from_secs(5);
 
@@ -154,13 +158,15 @@ fn start_caches(
     context.scopes.iter().map(start).collect()
 }
 
+/// Waits until the caches are filled; false if they never will be. Once some are, others are waited for
+/// a while only: a namespace that is gone keeps nobody from the others.
 async fn all_filled(caches: &[Arc<Caches>]) -> bool {
-    for caches in caches {
-        if !caches.filled().await {
-            return false;
-        }
+    let mut filling: FuturesUnordered<_> = caches.iter().map(|caches| caches.filled()).collect();
+    if !filling.next().await.unwrap_or(true) {
+        return false;
     }
-    true
+    let rest = filling.all(|filled| async move { filled });
+    timeout(FILLING, rest).await.unwrap_or(true)
 }
 
 /// Waits until the API server knows our kinds; false if told to stop before.
@@ -168,8 +174,7 @@ async fn definitions(context: &Context, health: &Health, shutdown: &Cancellation
     let mut said = false;
     loop {
         let Err(error) = context.definitions_exist().await else { return true };
-        let missing = matches!(&error, kube::Error::Api(status) if status.code == 404);
-        let reason = if missing {
+        let reason = if context::is_missing(&error) {
             "the definitions of mq.rocketkube.dev are missing: apply the CRDs of this release"
         } else {
             "BrokerSets cannot be listed"

@@ -24,7 +24,12 @@ struct Process {
 }
 
 fn start(cluster: &Cluster, identity: &str) -> Process {
+    start_in(cluster, identity, "")
+}
+
+fn start_in(cluster: &Cluster, identity: &str, namespaces: &str) -> Process {
     let config = Config {
+        namespaces: namespaces.to_owned(),
         broker_image: "rocketkube:1".to_owned(),
         identity: identity.to_owned(),
         ..Config::default()
@@ -116,6 +121,16 @@ async fn one_that_is_not_told_of_pods_any_more_is_not_ready_until_it_is() {
     assert!(operator.metrics.render().contains(silence));
     cluster.server.forbid_nothing();
     assert!(cluster.until(|_| operator.health.unready().is_none()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_whose_namespaces_one_is_gone_is_ready_for_the_others() {
+    let cluster = Cluster::new();
+    cluster.server.forbid_in("gone");
+    let operator = start_in(&cluster, "first", "gone,shop");
+    cluster.apply("orders", &json!({}));
+    assert!(cluster.until(|cluster| cluster.is_ready("orders")).await);
+    assert!(operator.leads() && operator.health.unready().is_none());
 }
 
 #[tokio::test(start_paused = true)]

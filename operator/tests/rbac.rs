@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rocketkube_operator::{Clock, Config, Context, run};
 use rocketkube_service::http::Health;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use support::run::{Cluster, Operator};
 use support::{ApiServer, Call, Id};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Deserialize)]
@@ -124,6 +126,53 @@ async fn who_leaves_a_namespace_needs_rights_in_it_alone() {
     let allowed = &rights(&watched) | &rights(&own);
     let missing: Vec<_> = used.difference(&allowed).collect();
     assert_eq!(missing, Vec::<&Right>::new());
+}
+
+/// The whole process, with leader election and with what keeps topics and groups.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_for_that_is_not_on_file_by_the_process_either() {
+    let cluster = Cluster::new();
+    let config = Config {
+        broker_image: "rocketkube:1".to_owned(),
+        identity: "test".to_owned(),
+        ..Config::default()
+    };
+    let context =
+        Context::new(cluster.server.client(), config, &Registry::default(), Clock::default());
+    let shutdown = CancellationToken::new();
+    let until = shutdown.clone();
+    let process = tokio::spawn(async move { run(context, &Health::default(), until).await });
+    let by_label = json!({ "topicNamespaces": {
+        "from": "Selector", "selector": { "matchLabels": { "mq": "orders" } } } });
+    cluster.apply("orders", &json!({ "access": by_label }));
+    for (resource, kind) in [("topics", "Topic"), ("consumergroups", "ConsumerGroup")] {
+        for namespace in ["shop", "other"] {
+            let id = Id::new("mq.rocketkube.dev", resource, namespace, "t");
+            let reference = json!({ "name": "orders", "namespace": "shop" });
+            let object = json!({
+                "apiVersion": "mq.rocketkube.dev/v1alpha1",
+                "kind": kind,
+                "spec": { "brokerSetRef": reference, "deletionPolicy": "Delete" },
+            });
+            cluster.server.objects(|objects| objects.put(&id, object));
+        }
+    }
+    sleep(Duration::from_mins(5)).await;
+    let calls = cluster.server.take_calls();
+    shutdown.cancel();
+    process.await.unwrap().unwrap();
+    let (leases, others): (Vec<_>, Vec<_>) =
+        calls.iter().partition(|call| call.resource == "leases");
+    let Rights { watched, own, cluster: of_cluster } = file();
+    let allowed = &rights(&watched) | &rights(&of_cluster);
+    let used: BTreeSet<Right> = others.into_iter().flat_map(needed).collect();
+    for resource in ["topics", "topics/status", "consumergroups/status", "namespaces"] {
+        assert!(used.iter().any(|(_, used, _)| used == resource), "{resource}: {used:?}");
+    }
+    assert_eq!(used.difference(&allowed).collect::<Vec<_>>(), Vec::<&Right>::new());
+    let used: BTreeSet<Right> = leases.into_iter().flat_map(needed).collect();
+    assert!(!used.is_empty());
+    assert_eq!(used.difference(&rights(&own)).collect::<Vec<_>>(), Vec::<&Right>::new());
 }
 
 #[test]

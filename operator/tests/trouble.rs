@@ -250,3 +250,92 @@ async fn what_the_api_server_cannot_read_is_told_in_its_words() {
     let (_, _, message) = cluster.condition("orders", "SpecValid").unwrap();
     assert!(message.contains(".spec.template: field not declared in schema"), "{message}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_takes_too_much_memory_is_told_of_with_the_field() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let pod = Id::new("", "pods", NAMESPACE, "orders-b0-0");
+    cluster.server.objects(|objects| {
+        objects.edit(&pod, |pod| {
+            pod["status"]["conditions"] = json!([{ "type": "Ready", "status": "False" }]);
+            let container = &mut pod["status"]["containerStatuses"][0];
+            container["restartCount"] = 2.into();
+            let ended = json!({ "exitCode": 137, "reason": "OOMKilled" });
+            container["lastState"] = json!({ "terminated": ended });
+        });
+    });
+    cluster.quiet().await;
+    let (_, reason, message) = cluster.condition("orders", "Stalled").unwrap();
+    assert_eq!(reason, "CrashLoop");
+    assert!(message.contains("OOMKilled") && message.contains("spec.resources"), "{message}");
+    // It took messages before, so it is not being made.
+    assert_eq!(cluster.condition("orders", "Ready").unwrap().1, "GroupsUnavailable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_being_deleted_is_told_of_while_its_messages_are_there() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let claim = Id::new("", "persistentvolumeclaims", NAMESPACE, "data-orders-b0-0");
+    cluster.server.objects(|objects| {
+        objects.edit(&claim, |claim| {
+            claim["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
+            claim["metadata"]["deletionTimestamp"] = "2030-03-17T18:00:00Z".into();
+        });
+    });
+    cluster.quiet().await;
+    let (status, reason, _) = cluster.condition("orders", "StorageReady").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "ClaimDeleted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_uses_the_name_servers_of_another_hears_soon_that_they_stopped() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    cluster.apply("audit", &json!({ "nameServer": { "fromBrokerSet": { "name": "orders" } } }));
+    cluster.quiet().await;
+    assert!(cluster.is_ready("audit"));
+    cluster.apply("orders", &json!({ "hibernate": true }));
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!(cluster.condition("audit", "Ready").unwrap().1, "NameServerUnavailable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_takes_off_objects_of_ours_is_put_back() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let state = Id::new("", "configmaps", NAMESPACE, "orders-b0-state");
+    let set = Id::new("apps", "statefulsets", NAMESPACE, "orders-b0");
+    cluster.server.objects(|objects| {
+        objects.edit(&state, |state| {
+            state["metadata"].as_object_mut().unwrap().remove("ownerReferences");
+        });
+        objects.edit(&set, |set| set["metadata"]["labels"]["mq.rocketkube.dev/group"] = "7".into());
+    });
+    cluster.quiet().await;
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+    let state = cluster.get("", "configmaps", "orders-b0-state").unwrap();
+    assert_eq!(state["metadata"]["ownerReferences"][0]["name"], "orders");
+    let set = cluster.get("apps", "statefulsets", "orders-b0").unwrap();
+    assert_eq!(set["metadata"]["labels"]["mq.rocketkube.dev/group"], "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watched_namespace_that_is_gone_keeps_nobody_from_the_others() {
+    let cluster = Cluster::new();
+    cluster.server.forbid_in("gone");
+    let namespaces = format!("gone,{NAMESPACE}");
+    let operator = Operator::start_in(&cluster.server, "rocketkube:1", &namespaces);
+    operator.context.sync.set_present();
+    cluster.apply("orders", &json!({}));
+    assert!(cluster.until(|cluster| cluster.is_ready("orders")).await);
+}

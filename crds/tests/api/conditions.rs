@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Words in the operator's sources that stand in no condition and no event.
-const OTHER_WORDS: [&str; 28] = [
+const OTHER_WORDS: [&str; 29] = [
     // Kinds of objects, and of messages in brokers.
     "BrokerSet",
     "ConsumerGroup",
@@ -26,6 +26,7 @@ const OTHER_WORDS: [&str; 28] = [
     "ImagePullBackOff",
     "InvalidImageName",
     "RunContainerError",
+    "OOMKilled",
     "PodScheduled",
     "ReplicaFailure",
     "Lost",

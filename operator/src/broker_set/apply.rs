@@ -68,8 +68,10 @@ pub(crate) fn problem<T>(
     let Err(error) = done else { return Ok(None) };
     let Error::Api(status) = &error else { return Err(error) };
     let message = &status.message;
-    // A field that the API server does not know, or of another type, is its own fault in its words.
-    let untyped = status.code == 500 && message.starts_with("failed to create typed patch");
+    // A field that the API server does not know, or of another type, and a quantity that is none, are its
+    // own fault in its words.
+    let untyped = ["failed to create typed patch", "failed to convert new object"];
+    let untyped = status.code == 500 && untyped.iter().any(|start| message.starts_with(start));
     if status.code == 403 {
         let message = format!(
             "the API server forbids it: {message}; give the operator this right, or the namespace a \
@@ -122,4 +124,27 @@ async fn sweep(
         observed.owned.remove(&id);
     }
     Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_no_second_try_helps_is_a_problem_and_the_rest_an_error() {
+        let told = |code, message: &str| {
+            let status = Status::failure(message, "").with_code(code).boxed();
+            let told = problem::<()>(Err(Error::Api(status)), "spec.pod", "Pod a");
+            told.ok().flatten().map(|problem| (problem.reason, problem.field))
+        };
+        let rejected = Some((Reason::Rejected, "spec.pod".to_owned()));
+        assert_eq!(told(422, "Invalid value"), rejected);
+        assert_eq!(told(500, "failed to convert new object: quantities must match"), rejected);
+        assert_eq!(told(500, "failed to create typed patch object"), rejected);
+        assert_eq!(told(403, "forbidden"), Some((Reason::Forbidden, "Pod a".to_owned())));
+        assert_eq!(told(500, "failed calling webhook"), None);
+        assert!(problem::<()>(Ok(()), "spec", "Pod a").unwrap().is_none());
+    }
 }

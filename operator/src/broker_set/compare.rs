@@ -24,7 +24,10 @@ fn holds(desired: &Value, live: Option<&Value>) -> bool {
     let Some(live) = live.filter(|value| !value.is_null()) else { return is_empty(desired) };
     match (desired, live) {
         (Value::Object(desired), Value::Object(live)) => {
-            desired.iter().all(|(key, value)| holds(value, live.get(key)))
+            // A selector is one thing to the API server: a label more selects something else.
+            let whole =
+                |key: &str, value: &Value| key == "selector" && live.get(key) != Some(value);
+            desired.iter().all(|(key, value)| !whole(key, value) && holds(value, live.get(key)))
         }
         (Value::Array(desired), Value::Array(live)) => list_holds(desired, live),
         (Value::String(desired), Value::String(live)) => {
@@ -125,6 +128,13 @@ mod tests {
         assert!(differs(&desired, &json!({ "spec": { "replicas": 1, "ports": [1] } })));
         assert!(differs(&desired, &json!({ "spec": { "replicas": 1 } })));
         assert!(differs(&desired, &json!({})));
+    }
+
+    #[test]
+    fn a_selector_is_compared_as_a_whole() {
+        let desired = json!({ "spec": { "selector": { "a": "b" } } });
+        assert!(!differs(&desired, &desired));
+        assert!(differs(&desired, &json!({ "spec": { "selector": { "a": "b", "c": "d" } } })));
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn ready(view: &View<'_>) -> Verdict {
     let writable = view.writable();
     if writable < total {
         let is_full = view.groups.iter().any(|group| group.hindrance.full.is_some());
-        let begins = writable == 0 && !is_full;
+        let begins = !view.is_born() && !is_full;
         return no(if begins { "Initializing" } else { "GroupsUnavailable" }, waiting(view));
     }
     let unknown = view.groups.iter().filter(|group| group.hindrance.is_unknown);
@@ -188,6 +188,13 @@ fn storage(view: &View<'_>) -> Verdict {
     for group in &view.groups {
         let name = names::claim(&observed.key.name, group.index);
         let claim = observed.claims.iter().find(|c| c.metadata.name.as_ref() == Some(&name));
+        if claim.is_some_and(|claim| claim.metadata.deletion_timestamp.is_some()) {
+            let message = format!(
+                "claim {name} is being deleted: when its pod is replaced, all messages of its group go \
+                 with it; nothing stops that but to consume them before, or to copy the volume"
+            );
+            return Verdict::no(kinds::STORAGE_READY, "ClaimDeleted", message);
+        }
         let phase = claim.and_then(|claim| claim.status.as_ref()?.phase.as_deref());
         match phase {
             Some("Bound") => {}

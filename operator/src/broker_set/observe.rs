@@ -22,7 +22,7 @@ use super::build::ChildId;
 use super::build::names;
 use crate::context::Key;
 use crate::kind::Kind;
-use crate::{Context, labels};
+use crate::{Context, FIELD_MANAGER, labels};
 
 /// Everything a pass decides from.
 pub(crate) struct Observed {
@@ -184,8 +184,17 @@ fn owner(object: &DynamicObject, uid: &str, name: &str) -> Option<Owner> {
             Some(Owner::Predecessor)
         }
         Some(owner) => Some(Owner::Other(format!("{} {}", owner.kind, owner.name))),
+        // Made by an operator for a BrokerSet of this name, and orphaned since: an apply owns it again.
+        None if is_orphan(object, name) => None,
         None => Some(Owner::Other("no BrokerSet".to_owned())),
     }
+}
+
+fn is_orphan(object: &DynamicObject, name: &str) -> bool {
+    let is = |key, value: &str| object.labels().get(key).is_some_and(|label| label == value);
+    is(labels::MANAGED_BY, FIELD_MANAGER)
+        && is(labels::BROKER_SET, name)
+        && object.annotations().contains_key(labels::RENDERED)
 }
 
 /// An object as its type; what cannot be read as such is as good as not there.
@@ -244,12 +253,11 @@ impl Observed {
         self.pod(index).is_some_and(is_ready)
     }
 
-    /// Groups that exist, by what a pod of theirs would need.
+    /// Groups that exist, by the names of what their pods are made of: labels can be changed.
     pub(crate) fn existing_groups(&self) -> i32 {
-        let index = |id: &ChildId| {
-            let label = self.owned.get(id)?.labels().get(labels::GROUP)?;
-            label.parse::<i32>().ok()
-        };
+        let start = names::group(&self.key.name, 0);
+        let start = start.trim_end_matches('0');
+        let index = |id: &ChildId| id.name.strip_prefix(start)?.parse::<i32>().ok();
         let sets = self.owned.keys().filter(|id| id.kind == Kind::StatefulSet);
         sets.filter_map(index).max().map_or(0, |highest| highest.saturating_add(1))
     }

@@ -171,14 +171,15 @@ impl Member {
         let differs =
             |what: fn(&PodSpec) -> String| wanted.map(what) != pod.spec.as_ref().map(what);
         let noted = |key| self.template(key) != annotation(pod, key);
-        if differs(|spec| format!("{:?}", first(spec).map(|container| &container.image))) {
+        if differs(|spec| format!("{:?}", broker(spec).map(|container| &container.image))) {
             "ImageChanged"
         } else if noted(labels::SETTINGS) {
             "ConfigChanged"
         } else if noted(labels::RESTART_AT) {
             "ManualRestart"
-        } else if differs(|spec| format!("{:?}", first(spec).map(|container| &container.resources)))
-        {
+        } else if differs(|spec| {
+            format!("{:?}", broker(spec).map(|container| &container.resources))
+        }) {
             "ResourcesChanged"
         } else {
             "PodChanged"
@@ -186,8 +187,9 @@ impl Member {
     }
 }
 
-fn first(spec: &PodSpec) -> Option<&k8s_openapi::api::core::v1::Container> {
-    spec.containers.first()
+/// Ours: somebody else may have added others.
+fn broker(spec: &PodSpec) -> Option<&k8s_openapi::api::core::v1::Container> {
+    spec.containers.iter().find(|container| container.name == "broker")
 }
 
 fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a String> {

@@ -94,6 +94,12 @@ impl<'a> View<'a> {
         self.groups.iter().filter(|group| group.is_writable()).count()
     }
 
+    /// Whether it ever was more than being created.
+    pub(crate) fn is_born(&self) -> bool {
+        let phase = self.observed.set.status.as_ref().and_then(|status| status.phase.as_deref());
+        phase.is_some_and(|phase| phase != "Creating")
+    }
+
     pub(crate) fn current(&self) -> usize {
         self.groups.iter().filter(|group| group.current).count()
     }
@@ -155,7 +161,7 @@ pub(crate) fn status(view: &View<'_>, context: &Context) -> BrokerSetStatus {
         consumer_groups: sync.consumer_groups.or(before.consumer_groups),
         conditions: conditions::all(view, &before.conditions, context.clock.now()),
     };
-    status.phase = Some(phase(view, &status, before.phase.as_deref()).to_owned());
+    status.phase = Some(phase(view, &status).to_owned());
     status
 }
 
@@ -189,14 +195,13 @@ fn internal(observed: &Observed) -> String {
 }
 
 /// For people; programs look at conditions.
-fn phase(view: &View<'_>, status: &BrokerSetStatus, before: Option<&str>) -> &'static str {
+fn phase(view: &View<'_>, status: &BrokerSetStatus) -> &'static str {
     let is = |type_: &str| status.conditions.iter().any(|c| c.type_ == type_ && c.status == "True");
-    let born = before.is_some_and(|phase| phase != "Creating");
     if view.observed.set.spec.hibernate && view.stopped {
         "Hibernated"
     } else if is(rocketkube_crds::condition::READY) {
         "Running"
-    } else if !born {
+    } else if !view.is_born() {
         "Creating"
     } else if view.groups.iter().any(|group| group.state == Some(GroupState::Joining)) {
         "Scaling"

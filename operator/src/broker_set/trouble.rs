@@ -1,6 +1,6 @@
 //! Why pods do not come up, read from the pods themselves.
 
-use k8s_openapi::api::core::v1::{ContainerStateWaiting, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateWaiting, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
 use super::observe::{Observed, Refusal, is_ready};
@@ -84,6 +84,11 @@ fn of_pod(pod: &Pod) -> Option<Trouble> {
                     why.unwrap_or("no reason is given")
                 )
             }
+            Some(_) if ran_out_of_memory(container) => format!(
+                "container {} of pod {name} was ended because it took more memory than it may \
+                 (OOMKilled); raise the limit in spec.resources",
+                container.name
+            ),
             Some(_) => format!(
                 "container {} of pod {name} ends soon after each start; see its log: kubectl logs \
                  {name} --previous",
@@ -102,6 +107,11 @@ fn of_pod(pod: &Pod) -> Option<Trouble> {
         return Some(Trouble { reason: "Unschedulable", message });
     }
     None
+}
+
+fn ran_out_of_memory(container: &ContainerStatus) -> bool {
+    let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    last.and_then(|last| last.reason.as_deref()) == Some("OOMKilled")
 }
 
 fn reason_of(waiting: &ContainerStateWaiting) -> Option<&'static str> {

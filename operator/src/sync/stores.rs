@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::NamespaceResourceScope;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store::Writer;
@@ -16,11 +16,13 @@ use parking_lot::RwLock;
 use rocketkube_crds::{BrokerSet, ConsumerGroup, Topic};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::declared::Declared;
 use crate::Key;
 use crate::context::{Context, News, Scope};
+use crate::operator::FILLING;
 
 /// What `kubectl apply` keeps for itself: as long as the object, and of no use here.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -168,9 +170,16 @@ where
         self.shelves.iter().find_map(|shelf| shelf.get(key))
     }
 
+    /// Waits until they are filled. Once some are, others are waited for a while only: a namespace that
+    /// is gone keeps nobody from the others.
     async fn filled(&self) -> bool {
         let all = self.shelves.iter().map(|shelf| shelf.store.wait_until_ready());
-        join_all(all).await.iter().all(Result::is_ok)
+        let mut filling: FuturesUnordered<_> = all.collect();
+        if filling.next().await.is_some_and(|filled| filled.is_err()) {
+            return false;
+        }
+        let rest = filling.all(|filled| async move { filled.is_ok() });
+        timeout(FILLING, rest).await.unwrap_or(true)
     }
 
     /// Objects that this operator cannot read.

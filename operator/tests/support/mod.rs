@@ -107,6 +107,11 @@ impl ApiServer {
         self.0.forbidden.lock().insert(resource.to_owned());
     }
 
+    /// Refuses all requests about a namespace from now on, as where nobody has a right any more.
+    pub fn forbid_in(&self, namespace: &str) {
+        self.0.forbidden.lock().insert(format!("in {namespace}"));
+    }
+
     /// Refuses nothing any more.
     pub fn forbid_nothing(&self) {
         self.0.forbidden.lock().clear();
@@ -132,7 +137,8 @@ impl ApiServer {
         let body = body.collect_bytes().await.unwrap();
         let call = Call::parse(&parts, &body);
         self.0.calls.lock().push(call.clone());
-        if self.0.forbidden.lock().contains(&call.resource) {
+        let place = format!("in {}", call.namespace.as_deref().unwrap_or_default());
+        if [&call.resource, &place].iter().any(|it| self.0.forbidden.lock().contains(*it)) {
             return forbidden(&call);
         }
         if call.verb == Verb::Watch {
