@@ -92,6 +92,12 @@ pub(crate) enum SendError {
     Unsupported { feature: &'static str, property: &'static str },
     #[error("the broker is stopping, send to another one")]
     Stopping,
+    /// The address was another broker's when the client learnt of it. What is stored here, that
+    /// broker's consumers never see.
+    #[error(
+        "the message is for broker[{named}], and this is broker[{broker}]; ask for the route again"
+    )]
+    OtherBroker { named: String, broker: String },
     #[error("{}", unstored(.0))]
     Store(#[from] StoreError),
 }
@@ -216,7 +222,8 @@ impl Refusal for SendError {
             | Self::Malformed(_)
             | Self::Record(_)
             | Self::Unsupported { .. } => ResponseCode::MESSAGE_ILLEGAL,
-            Self::Stopping => ResponseCode::SERVICE_NOT_AVAILABLE,
+            // Producers try another queue, and another broker.
+            Self::Stopping | Self::OtherBroker { .. } => ResponseCode::SERVICE_NOT_AVAILABLE,
             Self::Store(error) => store_code(error),
         }
     }

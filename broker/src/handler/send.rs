@@ -71,6 +71,7 @@ pub(crate) fn stage(
         return Err(SendError::BrokerNotWritable { broker: broker.config.name.clone() });
     }
     let header: SendMessage<'_> = request.header()?;
+    check_named(broker, &header)?;
     let topic = writable_topic(broker, &header)?;
     let queue = choose_queue(broker, &topic, header.queue_id)?;
     let is_batch =
@@ -104,6 +105,18 @@ pub(crate) fn stage(
         wait: known.wait,
     });
     Ok(())
+}
+
+/// Clients of version 5 say which broker they mean. An address may have become another's since they
+/// learnt of it: that of a pod that is gone, for one.
+fn check_named(broker: &Broker, header: &SendMessage<'_>) -> Result<(), SendError> {
+    let own = &broker.config.name;
+    match header.broker_name.as_deref() {
+        Some(named) if !named.is_empty() && named != own => {
+            Err(SendError::OtherBroker { named: named.to_owned(), broker: own.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The topic a send names, created if that is allowed. Looked up for each message: settings that an

@@ -128,6 +128,23 @@ fn messages_of_illegal_size_are_refused() -> Result<()> {
     )
 }
 
+/// An address may be another broker's by now; an OK would hide the message from its consumers.
+#[test]
+fn a_message_for_another_broker_is_not_acknowledged() -> Result<()> {
+    let pair = Pair::start()?;
+    let other = send(TOPIC).with("n", "orders-b0").call(&mut pair.connect()?)?;
+    ensure!(other.response_code() == ResponseCode::SERVICE_NOT_AVAILABLE, "{other:?}");
+    let remark = other.remark.as_deref().unwrap_or_default();
+    let own = rocketkube_broker::Config::default().name;
+    ensure!(remark.contains("orders-b0") && remark.contains(&own), "{remark}");
+    let asks = [send(TOPIC).with("n", own), send(TOPIC).with("n", ""), send(TOPIC)];
+    for ask in asks {
+        let answer = ask.call(&mut pair.connect()?)?;
+        ensure!(answer.response_code() == ResponseCode::SUCCESS, "{answer:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn odd_properties_are_stored_and_those_we_cannot_honour_refused() -> Result<()> {
     let pair = Pair::start()?;
