@@ -18,7 +18,7 @@ TARGET_LABELS = {
 }
 # Words of the language, not of ours.
 LANGUAGE = set(
-    "sum max min count topk rate increase time vector label_replace and or on by unless".split()
+    "sum max min count absent topk rate increase time vector label_replace and or on by unless".split()
 )
 
 
