@@ -192,7 +192,8 @@ async fn a_claim_that_waits_is_told_of_with_the_class_that_it_has() {
     cluster.quiet().await;
     let (_, reason, message) = cluster.condition("orders", "StorageReady").unwrap();
     assert_eq!(reason, "ClaimPending");
-    assert!(message.contains("its class is no-such-class"), "{message}");
+    let class = "its class (spec.storage.storageClassName when it was made) is no-such-class";
+    assert!(message.contains(class), "{message}");
     assert!(message.contains("kubectl delete pvc data-orders-b0-0"), "{message}");
 }
 

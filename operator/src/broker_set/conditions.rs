@@ -213,8 +213,9 @@ fn pending(name: &str, claim: Option<&PersistentVolumeClaim>) -> String {
     let Some(claim) = claim else { return format!("claim {name} is not there yet") };
     let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
     format!(
-        "claim {name} has no volume yet; its class is {}. If there is no such class, delete the claim, \
-         which holds nothing (kubectl delete pvc {name}), and its pod; another spec does not change it",
+        "claim {name} has no volume yet; its class (spec.storage.storageClassName when it was made) is {}. \
+         If there is no such class, make it; or make the BrokerSet anew with another one, and delete the \
+         claim, which holds nothing (kubectl delete pvc {name}), and its pod",
         class.unwrap_or("none: the cluster has no default")
     )
 }
