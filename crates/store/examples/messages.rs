@@ -1,4 +1,4 @@
-//! How long appending and reading take, without network: `cargo run --release --example append`.
+//! How long appending and reading take, without network: `cargo run --release -p rocketkube-store --example messages`.
 //!
 //! One thread, 1 KiB bodies, flush in the background. Prints nanoseconds per message: the median
 //! of the rounds and the worst of them.
