@@ -143,7 +143,7 @@ async fn pass(set: &Arc<BrokerSet>, worker: &Worker) -> Result<Action, kube::Err
     let context = &worker.context;
     let mut observed = observe(set, worker).await?;
     let mut failed = None;
-    let mut outcome = Outcome { paused: is_paused(set), ..Outcome::default() };
+    let mut outcome = Outcome { paused: labels::is_paused(set), ..Outcome::default() };
     match validate::validate(&observed, context) {
         Ok(facts) => {
             if !outcome.paused {
@@ -189,10 +189,6 @@ async fn act(
         problems.extend(restart::restart(observed, context).await?);
     }
     Ok(problems)
-}
-
-fn is_paused(set: &BrokerSet) -> bool {
-    set.annotations().get(labels::PAUSED).is_some_and(|value| value == "true")
 }
 
 /// When to look again, should no watch tell of anything.

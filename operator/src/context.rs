@@ -22,6 +22,7 @@ use tracing::warn;
 
 use crate::heart::Heart;
 use crate::sync::Numbers;
+use crate::text::shortened;
 use crate::watches::Watches;
 use crate::{Config, Metrics};
 
@@ -334,17 +335,6 @@ impl News {
     }
 }
 
-/// The API server refuses notes over 1 kB.
-fn shortened(mut note: String) -> String {
-    const LONGEST: usize = 1_000;
-    if note.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
-        note.truncate(end);
-        note.push_str("...");
-    }
-    note
-}
-
 /// Something that an event can be about.
 pub trait EventTarget {
     fn reference(&self) -> ObjectReference;
@@ -394,12 +384,5 @@ mod tests {
         table.reports.lock().insert(Key::new("ns", "a"), report);
         assert!(table.is_filled(&set("1"), 1) && !table.is_filled(&set("1"), 2));
         assert!(!table.is_filled(&set("2"), 1), "another one of that name");
-    }
-
-    #[test]
-    fn a_long_note_is_cut_between_letters() {
-        let note = shortened("é".repeat(600));
-        assert_eq!(note.len(), 1_003);
-        assert!(note.ends_with("é..."));
     }
 }

@@ -1,5 +1,8 @@
 //! Names of the labels and annotations by which the operator knows its own.
 
+use kube::ResourceExt as _;
+use rocketkube_crds::BrokerSet;
+
 /// What all of ours begin with that are not common to Kubernetes.
 pub(crate) const PREFIX: &str = "mq.rocketkube.dev/";
 
@@ -34,3 +37,8 @@ pub(crate) const POD_ANNOTATIONS: &str = "mq.rocketkube.dev/pod-annotations";
 pub(crate) const PAUSED: &str = "mq.rocketkube.dev/paused";
 /// On a `BrokerSet`: a time, at which its brokers are restarted. On broker pods: the last that was.
 pub(crate) const RESTART_AT: &str = "mq.rocketkube.dev/restart-at";
+
+/// Whether a `BrokerSet` is to be left as it is, with all that is in it.
+pub(crate) fn is_paused(set: &BrokerSet) -> bool {
+    set.annotations().get(PAUSED).is_some_and(|value| value == "true")
+}

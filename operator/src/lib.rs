@@ -17,6 +17,7 @@ mod leader;
 mod metrics;
 mod operator;
 pub mod sync;
+mod text;
 mod watches;
 
 pub use config::Config;

@@ -48,7 +48,7 @@ const SENDFILE_MIN: u32 = 16 << 10;
 #[derive(Debug)]
 struct Pull {
     answer: Answer,
-    group: Box<str>,
+    group: String,
     queue: Arc<Queue>,
     from: i64,
     limits: Limits,
@@ -120,7 +120,8 @@ fn check(broker: &Broker, header: &PullMessage<'_>, answer: Answer) -> Result<Pu
     let max_bytes = asked.filter(|bytes| *bytes > 0).unwrap_or(DEFAULT_BYTES).min(MAX_BYTES);
     Ok(Pull {
         answer,
-        group: group.as_ref().into(),
+        // Decoded with its settings, so that a pull allocates no name of its own.
+        group: settings.group_name,
         queue: Arc::clone(queue),
         from: header.queue_offset,
         limits: Limits { max_messages, max_bytes },

@@ -22,9 +22,10 @@ use tokio::time::Instant;
 use super::declared::Declared as _;
 use super::masters::{Masters, is_about_everything, refusal};
 use super::pass::{Memory, Pass};
-use super::report::{Reason, shortened};
+use super::report::Reason;
 use super::stores::Guard;
 use crate::context::News;
+use crate::text::shortened;
 
 /// Names of resets that a status remembers. The schema has the same bound.
 const REMEMBERED: usize = 32;

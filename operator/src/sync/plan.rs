@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rocketkube_crds::{AdoptionPolicy, Drift};
 
 use super::declared::{Declared, Difference, GroupReport, History, Next, Shown};
-use super::report::{Obstacle, Reason, shortened};
+use super::report::{Obstacle, Reason};
+use crate::text::shortened;
 
 /// What one broker group holds of a name.
 #[derive(Debug, Clone, PartialEq)]

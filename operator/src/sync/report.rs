@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use rocketkube_crds::condition::{READY, RECONCILING, STALLED};
 
-/// Longest message of a condition or a broker group, in bytes. The schema has the same bound.
-const LONGEST: usize = 1_024;
+use crate::text::shortened;
 
 /// Why an object is ready, or not. People and programs read these names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,16 +74,6 @@ impl Obstacle {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: shortened(message.into()) }
     }
-}
-
-/// Cuts a text to what the schema takes, between letters.
-pub(crate) fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST {
-        let end = (0..=LONGEST - 3).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        text.push_str("...");
-    }
-    text
 }
 
 /// One condition of a kind's own, besides those that all have.
@@ -210,6 +199,5 @@ mod tests {
     fn a_message_is_cut_to_what_the_schema_takes() {
         let obstacle = Obstacle::new(Reason::BrokerRejected, "ü".repeat(700));
         assert!(obstacle.message.len() <= 1_024 && obstacle.message.ends_with("ü..."));
-        assert_eq!(shortened("short".to_owned()), "short");
     }
 }

@@ -5,14 +5,13 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt as _;
 use rocketkube_crds::{BrokerSet, DeletionPolicy};
 
 use super::declared::{DELETE_CONFIRM, Declared};
 use super::report::{Obstacle, Reason};
 use super::stores::Known;
 use crate::Key;
-use crate::labels::PAUSED;
+use crate::labels::{self, PAUSED};
 
 /// The `BrokerSet` that objects refer to.
 #[derive(Debug, Clone, Copy)]
@@ -167,14 +166,9 @@ fn paused<D: Declared>(object: &D) -> Option<Obstacle> {
     (object.annotation(PAUSED) == Some("true")).then(|| Obstacle::new(Reason::Paused, message))
 }
 
-/// Whether a `BrokerSet` is to be left as it is, with all that is in it.
-pub(crate) fn is_paused(set: &BrokerSet) -> bool {
-    set.annotations().get(PAUSED).is_some_and(|value| value == "true")
-}
-
 fn paused_set(set: &BrokerSet) -> Option<Obstacle> {
     let message = || format!("the BrokerSet {} is paused", Key::of(set));
-    is_paused(set).then(|| Obstacle::new(Reason::Paused, message()))
+    labels::is_paused(set).then(|| Obstacle::new(Reason::Paused, message()))
 }
 
 fn hibernated(set: &BrokerSet) -> Option<Obstacle> {

@@ -24,10 +24,10 @@ use super::own_names::OwnNames;
 use super::pass::{Memory, Pass, Tally, pass};
 use super::sampling;
 use super::stores::{Guard, Known, Stores};
-use super::verdict::{Target, is_paused};
+use super::verdict::Target;
 use super::wire::Wire;
 use super::write::{Writer, in_time};
-use crate::{Context, Key, SyncReport};
+use crate::{Context, Key, SyncReport, labels};
 
 /// How often masters are asked whether something changed. A worker waits up to a tenth less, each as
 /// much as its name says, so that not all ask at once.
@@ -239,7 +239,7 @@ impl Worker {
     async fn finish(&mut self, set: &BrokerSet, topics: &Tally, groups: &Tally) {
         let own = OwnNames::of(set, &self.masters);
         let source = Source::of(&self.masters);
-        if let (Source::Group(source), false) = (source, is_paused(set)) {
+        if let (Source::Group(source), false) = (source, labels::is_paused(set)) {
             let masters = &mut self.masters;
             let of_topics =
                 |name: &str| topics.looked_after.contains(name) || Topic::is_own(name, &own);
