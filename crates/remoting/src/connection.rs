@@ -4,7 +4,6 @@
 //! as small as its fields. What a request means is not known here; see [`Service`].
 
 use std::fmt::Display;
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -141,6 +140,9 @@ enum Stage {
     HalfClosed,
     /// Everything is sent; what comes is thrown away.
     Lingering,
+    /// The socket failed: no answer leaves any more, but what had come before is still handled. A
+    /// client that commits its offsets and leaves with answers unread resets the connection.
+    Broken,
 }
 
 /// Responses to no request, counted per second.
@@ -187,7 +189,8 @@ impl<S: Service> Connection<S> {
     /// Does what can be done without waiting.
     fn round(&mut self, work: &mut Work, cx: &mut Context<'_>) -> Result<Round, CloseReason> {
         let end = self.collect(work)?;
-        let received = self.receive(work, cx).map_err(|_| CloseReason::Io)?;
+        let was_broken = self.stage == Stage::Broken;
+        let received = self.receive(work, cx)?;
         let was_stalled = std::mem::take(&mut self.stalled);
         let unhandled = work.input.len();
         let handled = self.handle(work);
@@ -203,8 +206,12 @@ impl<S: Service> Connection<S> {
             // What other threads queued in the meantime joins this write.
             self.collect(work)?;
         }
-        let sent = self.send(work, cx).map_err(|_| CloseReason::Io)?;
+        let sent = self.send(work, cx)?;
         handled?;
+        if self.stage == Stage::Broken {
+            let more = received || consumed || !was_broken;
+            return if more { Ok(Round::Worked) } else { Err(CloseReason::Io) };
+        }
         if work.output.is_empty() && !self.stalled {
             self.end_if_owed_nothing(end, cx)?;
         }
@@ -231,7 +238,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// Reads until the socket is empty or there is a batch; `false` if nothing new is known.
-    fn receive(&mut self, work: &mut Work, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn receive(&mut self, work: &mut Work, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
         let owes_too_much = self.shared.is_too_much(work.output.burden());
         let ended = matches!(self.stage, Stage::Ended | Stage::HalfClosed);
         if ended || self.stalled || owes_too_much {
@@ -242,14 +249,16 @@ impl<S: Service> Connection<S> {
         while received < BATCH {
             // Asked before there is a buffer, so that a connection without input needs none.
             let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else { break };
-            ready?;
             if !self.make_room(work) {
                 break;
             }
             let room = work.input.capacity() - work.input.len();
             let read = pin!(self.stream.read_buf(&mut work.input)).poll(cx);
             let Poll::Ready(read) = read else { break };
-            let read = read?;
+            let Ok(read) = ready.and(read) else {
+                self.broke()?;
+                break;
+            };
             received += read;
             ended = read == 0;
             if read < room {
@@ -257,10 +266,11 @@ impl<S: Service> Connection<S> {
             }
         }
         self.received(work, received);
-        if ended {
+        if ended && self.stage != Stage::Broken {
             self.peer_ended()?;
+            return Ok(true);
         }
-        Ok(received > 0 || ended)
+        Ok(received > 0)
     }
 
     /// Room for the next read; `false` if there is none before others gave some back, or before the
@@ -309,11 +319,20 @@ impl<S: Service> Connection<S> {
         self.shared.counters.count_in(bytes as u64);
     }
 
-    fn peer_ended(&mut self) -> io::Result<()> {
+    fn peer_ended(&mut self) -> Result<(), CloseReason> {
         if self.stage == Stage::Lingering {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(CloseReason::Io);
         }
         self.stage = Stage::Ended;
+        Ok(())
+    }
+
+    /// Goes on with what had come before the socket failed.
+    fn broke(&mut self) -> Result<(), CloseReason> {
+        if self.stage == Stage::Lingering {
+            return Err(CloseReason::Io);
+        }
+        self.stage = Stage::Broken;
         Ok(())
     }
 
@@ -386,14 +405,22 @@ impl<S: Service> Connection<S> {
     }
 
     /// Writes what the socket takes; `false` if that was nothing.
-    fn send(&mut self, work: &mut Work, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn send(&mut self, work: &mut Work, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
+        if self.stage == Stage::Broken {
+            work.output.free();
+        }
         if work.output.is_empty() {
             return Ok(false);
         }
         let in_memory = work.output.in_memory().min(BATCH);
         self.last_output = u32::try_from(in_memory).unwrap_or(u32::MAX);
         let sent = match work.output.poll_send(&mut self.stream, cx) {
-            Poll::Ready(sent) => sent?,
+            Poll::Ready(Ok(sent)) => sent,
+            Poll::Ready(Err(_)) => {
+                self.broke()?;
+                work.output.free();
+                0
+            }
             Poll::Pending => 0,
         };
         self.shared.counters.count_out(sent);

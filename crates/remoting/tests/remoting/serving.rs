@@ -38,6 +38,19 @@ async fn requests_without_answers_do_not_hold_up_those_behind_them() {
 }
 
 #[tokio::test]
+async fn what_a_peer_sent_is_handled_though_it_resets_the_connection() {
+    let server = start();
+    let mut stream = server.connect().await;
+    // More than a round and a first read, and no more than the kernel takes before the server looks.
+    let bytes = frame(&echo(1, &[0; 250])).repeat(100);
+    stream.write_all(&bytes).await.unwrap();
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    server.closed(CloseReason::Io).await;
+    assert_eq!(server.service.requests.load(Ordering::Relaxed), 100);
+}
+
+#[tokio::test]
 async fn a_batch_that_ends_after_others_goes_on_when_all_that_are_ready_had_their_turn() {
     let server = start();
     let mut streams = Vec::new();
