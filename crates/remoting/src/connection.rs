@@ -4,6 +4,7 @@
 //! as small as its fields. What a request means is not known here; see [`Service`].
 
 use std::fmt::Display;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use rocketkube_protocol::Request;
 use rocketkube_protocol::frame::{self, LENGTH_FIELD};
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -248,14 +250,13 @@ impl<S: Service> Connection<S> {
         let mut ended = false;
         while received < BATCH {
             // Asked before there is a buffer, so that a connection without input needs none.
-            let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else { break };
-            if !self.make_room(work) {
+            let ready = self.stage == Stage::Broken || self.stream.poll_read_ready(cx).is_ready();
+            if !ready || !self.make_room(work) {
                 break;
             }
             let room = work.input.capacity() - work.input.len();
-            let read = pin!(self.stream.read_buf(&mut work.input)).poll(cx);
-            let Poll::Ready(read) = read else { break };
-            let Ok(read) = ready.and(read) else {
+            let Poll::Ready(read) = self.read(&mut work.input, cx) else { break };
+            let Ok(read) = read else {
                 self.broke()?;
                 break;
             };
@@ -271,6 +272,16 @@ impl<S: Service> Connection<S> {
             return Ok(true);
         }
         Ok(received > 0)
+    }
+
+    fn read(&mut self, input: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.stage == Stage::Broken {
+            // Not by way of the runtime, which may not have heard yet of the last that came.
+            let buffer = rustix::buffer::spare_capacity(input);
+            let read = rustix::net::recv(&self.stream, buffer, RecvFlags::DONTWAIT);
+            return Poll::Ready(Ok(read?.1));
+        }
+        pin!(self.stream.read_buf(input)).poll(cx)
     }
 
     /// Room for the next read; `false` if there is none before others gave some back, or before the

@@ -51,6 +51,20 @@ async fn what_a_peer_sent_is_handled_though_it_resets_the_connection() {
 }
 
 #[tokio::test]
+async fn what_comes_between_a_request_and_its_answer_is_handled_though_a_reset_follows() {
+    let server = start();
+    let mut stream = server.connect().await;
+    stream.write_all(&frame(&command(MEANWHILE, 1))).await.unwrap();
+    *server.service.meanwhile.lock() = Some(Box::new(move || {
+        let bytes = frame(&echo(2, b"more")).repeat(10);
+        assert_eq!(stream.try_write(&bytes).unwrap(), bytes.len());
+        stream.set_zero_linger().unwrap();
+    }));
+    server.closed(CloseReason::Io).await;
+    assert_eq!(server.service.requests.load(Ordering::Relaxed), 11);
+}
+
+#[tokio::test]
 async fn a_batch_that_ends_after_others_goes_on_when_all_that_are_ready_had_their_turn() {
     let server = start();
     let mut streams = Vec::new();

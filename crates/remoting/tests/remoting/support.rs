@@ -31,6 +31,8 @@ pub(crate) const ZEROS: RequestCode = RequestCode(5);
 pub(crate) const PARK_TO_THE_END: RequestCode = RequestCode(6);
 /// Is answered when the other connections had their turn.
 pub(crate) const AFTER_OTHERS: RequestCode = RequestCode(7);
+/// Is answered when [`Echo::meanwhile`] is done.
+pub(crate) const MEANWHILE: RequestCode = RequestCode(8);
 
 pub(crate) struct Parked {
     peer: Arc<Peer>,
@@ -53,6 +55,8 @@ pub(crate) struct Echo {
     /// How many batches had ended when each of them was given.
     pub(crate) batches_before: Mutex<Vec<u64>>,
     pub(crate) file: Option<Arc<File>>,
+    /// What happens while the server handles [`MEANWHILE`].
+    pub(crate) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Echo {
@@ -96,6 +100,10 @@ impl Service for Echo {
             AFTER_OTHERS => {
                 let mut answers = self.after_others.lock();
                 answer.write(answers.entry(session.id()).or_default(), |_| (), request.body);
+            }
+            MEANWHILE => {
+                self.meanwhile.lock().take().unwrap()();
+                answer.write(out.buffer(), |_| (), request.body);
             }
             PARK_TO_THE_END => answer.write(&mut self.answers_at_end.lock(), |_| (), request.body),
             ZEROS => {
