@@ -105,8 +105,12 @@ pub(crate) fn open(options: Options) -> Result<(Store, Opening), OpenError> {
         tables.indexes.set_origin(Origin(log.store_id()));
         remove_derived(&tables, &snapshots)?;
     }
-    recovery.damage.extend(missing_front(&tables, &log));
-    let brought_back = make_good(&tables, &recovery, resume);
+    let brought_back = {
+        // What a queue has behind damage is told by the numbers of index files: none may be added.
+        let _nothing_is_filed = keeper.work();
+        recovery.damage.extend(missing_front(&tables, &log));
+        make_good(&tables, &recovery, resume)
+    };
     tables.confirm(log.confirmed());
     let opening = Opening { resumed_at: resume, segment_size, log: recovery, brought_back, unused };
     let limits = (options.retention, options.max_queues);
