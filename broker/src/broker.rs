@@ -223,17 +223,18 @@ impl Broker {
 
     /// The settings of a group. One that nobody created has the default settings where groups are
     /// created automatically: reading does not create it, its first heartbeat does.
-    pub(crate) fn group(&self, name: &str) -> Option<SubscriptionGroupConfig> {
+    pub(crate) fn group(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
         if let Some(group) = self.store.group(name) {
-            match SubscriptionGroupConfig::decode(group.config().as_bytes()) {
-                Ok(config) => return Some(config),
-                Err(error) => warn!(group = name, %error, "settings of a group are unreadable"),
+            if let Some(settings) = group.settings() {
+                return Some(settings);
             }
+            warn!(group = name, "settings of a group are unreadable");
         }
         let may_exist = self.config.auto_create_groups && names::check_group(name).is_ok();
         let exists = may_exist || names::is_system_group(name);
         let group_name = name.to_owned();
-        exists.then(|| SubscriptionGroupConfig { group_name, ..SubscriptionGroupConfig::default() })
+        let defaults = SubscriptionGroupConfig { group_name, ..SubscriptionGroupConfig::default() };
+        exists.then(|| Arc::new(defaults))
     }
 
     /// Whether a group was made, by whomever, or belongs to the system.

@@ -1,6 +1,7 @@
 //! Administration of consumer groups.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rocketkube_protocol::body::{
     Body, GroupConfigList, SubscriptionGroupConfig, SubscriptionGroupTable,
@@ -63,7 +64,9 @@ pub(crate) fn all(broker: &Broker, request: &Request<'_>) -> Result<Reply, Admin
     let body = SubscriptionGroupTable {
         data_version,
         forbidden_table: BTreeMap::new(),
-        subscription_group_table: configs.map(|it| (it.group_name.clone(), it)).collect(),
+        subscription_group_table: configs
+            .map(|it| (it.group_name.clone(), Arc::unwrap_or_clone(it)))
+            .collect(),
     };
     let reply = Reply::body(body.encode());
     Ok(if page.is_part() { reply.field("totalGroupNum", groups.len()) } else { reply })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rocketkube_log::ReadError as LogReadError;
+use rocketkube_protocol::body::SubscriptionGroupConfig;
 use rocketkube_protocol::code::ResponseCode;
 use rocketkube_protocol::header::{PullMessage, pull_flag};
 use rocketkube_protocol::{ExtWriter, Request};
@@ -48,7 +49,7 @@ const SENDFILE_MIN: u32 = 16 << 10;
 #[derive(Debug)]
 struct Pull {
     answer: Answer,
-    group: String,
+    group: Arc<SubscriptionGroupConfig>,
     queue: Arc<Queue>,
     from: i64,
     limits: Limits,
@@ -120,12 +121,11 @@ fn check(broker: &Broker, header: &PullMessage<'_>, answer: Answer) -> Result<Pu
     let max_bytes = asked.filter(|bytes| *bytes > 0).unwrap_or(DEFAULT_BYTES).min(MAX_BYTES);
     Ok(Pull {
         answer,
-        // Decoded with its settings, so that a pull allocates no name of its own.
-        group: settings.group_name,
         queue: Arc::clone(queue),
         from: header.queue_offset,
         limits: Limits { max_messages, max_bytes },
         filter: subscription(broker, header, settings.consume_broadcast_enable)?,
+        group: settings,
     })
 }
 
@@ -225,7 +225,7 @@ fn check_queue<'t>(
 
 impl Pull {
     fn place(&self) -> Place<'_> {
-        Place { group: &self.group, topic: self.queue.topic(), queue: self.queue.id() }
+        Place { group: &self.group.group_name, topic: self.queue.topic(), queue: self.queue.id() }
     }
 
     /// Has the connection woken by the next message. Look at the queue after this call.

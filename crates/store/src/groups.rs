@@ -1,18 +1,24 @@
-//! Consumer groups and their settings. What a setting means is the broker's business: here it is
-//! the protocol's JSON, which clients extend without asking.
+//! Consumer groups and their settings. What a setting means is the broker's business: kept is the
+//! protocol's JSON, which clients extend without asking.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
+use rocketkube_protocol::body::{Body, SubscriptionGroupConfig};
 
 use crate::state::GroupRecord;
 
 /// One consumer group in one state; a change makes a new one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Group {
     name: Arc<str>,
     config: String,
+    /// What `config` says, for every pull; made by the first.
+    settings: OnceLock<Option<Arc<SubscriptionGroupConfig>>>,
     /// Where its newest record lies in the log.
     position: u64,
 }
@@ -25,6 +31,12 @@ impl Group {
     /// The settings, as they were given.
     pub fn config(&self) -> &str {
         &self.config
+    }
+
+    /// The settings, decoded; `None` if nobody can read them.
+    pub fn settings(&self) -> Option<Arc<SubscriptionGroupConfig>> {
+        let decode = || SubscriptionGroupConfig::decode(self.config.as_bytes()).ok().map(Arc::new);
+        self.settings.get_or_init(decode).clone()
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -66,7 +78,8 @@ impl Groups {
             return;
         }
         let name: Arc<str> = Arc::from(record.name);
-        let group = Group { name: Arc::clone(&name), config: record.config, position };
+        let settings = OnceLock::new();
+        let group = Group { name: Arc::clone(&name), config: record.config, settings, position };
         table.insert(name, Arc::new(group));
     }
 }
@@ -74,6 +87,20 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_those_of_the_last_record_and_none_if_they_cannot_be_read() {
+        let groups = Groups::default();
+        let retries = |config: &str| {
+            let config = config.to_owned();
+            let record = GroupRecord { name: "g".to_owned(), config, ..GroupRecord::default() };
+            groups.apply(record, 1);
+            Some(groups.get("g")?.settings()?.retry_max_times)
+        };
+        assert_eq!(retries(r#"{"groupName":"g"}"#), Some(16));
+        assert_eq!(retries(r#"{"groupName":"g","retryMaxTimes":3}"#), Some(3));
+        assert_eq!(retries("no JSON"), None);
+    }
 
     #[test]
     fn the_last_record_of_a_group_counts() {
