@@ -20,7 +20,7 @@ mod order;
 mod phantom;
 mod progress;
 
-/// What a run must have had to prove anything, and who drained it.
+/// What a run must have had to prove anything, who drained it, and what its history cannot say.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// The group that read everything after the last fault.
@@ -29,12 +29,24 @@ pub struct Rules {
     pub least_acknowledged: usize,
     /// Fewer faults make the run void.
     pub least_faults: usize,
+    /// How many copies one send may leave: more than 1 if the client tries again by itself, of
+    /// which the history knows nothing.
+    pub copies_per_send: usize,
+    /// Whether the history says when something was broken. Where it does not, every redelivery
+    /// counts as explained.
+    pub faults_are_noted: bool,
 }
 
 impl Rules {
-    /// A run with at least one fault and 1,000 acknowledged sends.
+    /// A run with at least one fault and 1,000 acknowledged sends, of which everything is known.
     pub fn drained_by(drain: Group) -> Self {
-        Self { drain, least_acknowledged: 1_000, least_faults: 1 }
+        Self {
+            drain,
+            least_acknowledged: 1_000,
+            least_faults: 1,
+            copies_per_send: 1,
+            faults_are_noted: true,
+        }
     }
 }
 
@@ -64,8 +76,10 @@ pub enum CheckError {
 /// One broken promise, with everything needed to look for it in logs and files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
-    /// K1: acknowledged, and the drain was not given it there.
+    /// K1: acknowledged, and the drain was not given it.
     Lost { at: Position, offset: i64, message: Message },
+    /// K1: acknowledged, and the drain was given it, but from elsewhere.
+    Moved { at: Position, offset: i64, found_at: Position, found_offset: i64, message: Message },
     /// K1: somebody was given it before, and the drain was not.
     Vanished { at: Position, offset: i64, message: Message },
     /// K2: nobody sent this.
@@ -124,7 +138,7 @@ impl fmt::Display for Listed<'_> {
 pub fn check(history: &History, rules: &Rules) -> Result<Report, CheckError> {
     let mut seen = Seen::of(history);
     let mut found = Violations::default();
-    let duplicates = duplicates::check(&mut seen, &mut found);
+    let duplicates = duplicates::check(&mut seen, rules, &mut found);
     loss::check(&mut seen, rules.drain, &mut found);
     phantom::check(&mut seen, &mut found);
     identity::check(&mut seen, &mut found);
@@ -158,6 +172,7 @@ struct Seen {
 /// One send from its invocation to its end.
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
+    /// In [`Position::ANY_QUEUE`] if the client chose the queue.
     to: Position,
     message: Message,
     invoked: u64,
@@ -265,6 +280,10 @@ impl Event {
 }
 
 impl Attempt {
+    fn may_be_in(&self, at: Position) -> bool {
+        self.to == at || self.to == Position { queue: Position::ANY_QUEUE, ..at }
+    }
+
     /// Where it was stored, if its producer was told.
     fn place(&self) -> Option<(Position, i64)> {
         match self.outcome {
@@ -301,13 +320,19 @@ mod tests {
     }
 
     pub(super) fn verdict(plant: impl FnOnce(&mut Lane)) -> Result<Report, CheckError> {
+        verdict_by(Rules::drained_by(DRAIN), plant)
+    }
+
+    pub(super) fn verdict_by(
+        rules: Rules,
+        plant: impl FnOnce(&mut Lane),
+    ) -> Result<Report, CheckError> {
         let recorder = Recorder::in_memory();
         let mut lane = recorder.lane(0);
         sound(&mut lane, 5);
         plant(&mut lane);
         drop(lane);
-        let rules = Rules { least_acknowledged: 5, ..Rules::drained_by(DRAIN) };
-        check(&recorder.take().unwrap(), &rules)
+        check(&recorder.take().unwrap(), &Rules { least_acknowledged: 5, ..rules })
     }
 
     fn sound(lane: &mut Lane, messages: i64) {

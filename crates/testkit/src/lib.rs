@@ -6,7 +6,9 @@
 //! development dependency of the other crates and never part of a binary that ships.
 //!
 //! A crash test runs in this order: [`Recorder`] while load runs and processes die ([`Process`]),
-//! then a drain with a group of its own, then [`check::check`] over the [`History`].
+//! then a drain with a group of its own, then [`check::check`] over the [`History`]. Clients in
+//! other languages say what they saw in lines: [`LoadLog`] makes a history of them, and the program
+//! `check-history` gives the verdict to whoever started them.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +18,7 @@ mod dev;
 mod documents;
 mod event;
 mod history;
+mod load_log;
 mod ports;
 mod process;
 mod recorder;
@@ -27,6 +30,7 @@ pub use dev::{Dev, DevError, Flush, RunningDev};
 pub use documents::{SettingRow, help_defaults, settings_table};
 pub use event::{Event, EventError, Group, Kind, Topic};
 pub use history::{History, HistoryError};
+pub use load_log::{LoadLog, LoadLogError, Verdict};
 pub use ports::{PortsError, free_offset};
 pub use process::{Process, ProcessError, Ready};
 pub use recorder::{Lane, Message, Op, Position, ProgressOp, Recorder};

@@ -48,6 +48,11 @@ pub struct Position {
     pub queue: u32,
 }
 
+impl Position {
+    /// Where a send goes whose client chooses the queue; its end says which it was.
+    pub const ANY_QUEUE: u32 = u32::MAX;
+}
+
 /// One message, as its producer knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message {

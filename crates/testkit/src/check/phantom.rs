@@ -20,7 +20,7 @@ fn judge(seen: &Seen, event: &Event) -> Option<Violation> {
     if sends.iter().all(|send| send.message.hash != message.hash) {
         return Some(Violation::Altered { at, offset, sent: first.message, delivered: message });
     }
-    if sends.iter().all(|send| send.to != at) {
+    if !sends.iter().any(|send| send.may_be_in(at)) {
         return Some(Violation::Misplaced { at, offset, sent_to: first.to, message });
     }
     if sends.iter().all(|send| send.outcome == Outcome::Refused) {
@@ -33,7 +33,10 @@ fn judge(seen: &Seen, event: &Event) -> Option<Violation> {
 mod tests {
     use super::super::tests::{AT, DRAIN, message, violations};
     use super::*;
-    use crate::recorder::{Message, Position};
+    use crate::{
+        event::Topic,
+        recorder::{Message, Position},
+    };
 
     #[test]
     fn a_message_that_nobody_sent_is_a_phantom() {
@@ -62,6 +65,30 @@ mod tests {
         });
         let message = message(5);
         assert_eq!(found, [Violation::Misplaced { at, offset: 0, sent_to: AT, message }]);
+    }
+
+    #[test]
+    fn a_message_whose_queue_the_client_chose_may_be_in_any_queue_of_its_topic() {
+        let found = violations(|lane| {
+            let anywhere = Position { queue: Position::ANY_QUEUE, ..AT };
+            let op = lane.invoke(anywhere, message(5));
+            lane.ok(op, 7, 0);
+            lane.deliver(DRAIN, Position { queue: 7, ..AT }, 0, message(5));
+        });
+        assert_eq!(found, []);
+    }
+
+    #[test]
+    fn a_message_in_another_topic_is_misplaced_whoever_chose_the_queue() {
+        let anywhere = Position { queue: Position::ANY_QUEUE, ..AT };
+        let at = Position { topic: Topic(7), queue: 0 };
+        let found = violations(|lane| {
+            let op = lane.invoke(anywhere, message(5));
+            lane.unknown(op);
+            lane.deliver(DRAIN, at, 0, message(5));
+        });
+        let message = message(5);
+        assert_eq!(found, [Violation::Misplaced { at, offset: 0, sent_to: anywhere, message }]);
     }
 
     #[test]
