@@ -367,7 +367,7 @@ impl Broker {
 
     /// How full the volume of the data directory is.
     pub(crate) fn disk(&self) -> Volume {
-        Volume::of(&self.config.data_dir)
+        self.config.disk()
     }
 
     /// Whether new sends and long waits are refused, because the broker is about to stop.

@@ -2,13 +2,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use humantime_serde::re::humantime::format_duration;
 use rocketkube_protocol::names::MAX_QUEUES;
 use rocketkube_service::config::check_range;
 use rocketkube_service::logs::LogFormat;
+use rocketkube_store::Volume;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the broker process. Keys in files are camelCase; see `rocketkube-broker --help`
@@ -35,6 +36,9 @@ pub struct Config {
     pub http: SocketAddr,
     /// Directory of the log and everything derived from it. Default `data`.
     pub data_dir: PathBuf,
+    /// Bytes that the files in it may take, where its volume has more: as full as that counts as a
+    /// full disk. Default 0: the whole volume.
+    pub data_size: u64,
     /// File with `perm: 6`, or 4 to read only, or 0 for neither; read again while the broker runs.
     /// Default none: the broker may be read and written.
     pub state_file: Option<PathBuf>,
@@ -112,6 +116,7 @@ impl Default for Config {
             namesrv: String::new(),
             http: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)),
             data_dir: PathBuf::from("data"),
+            data_size: 0,
             state_file: None,
             flush: FlushMode::Auto,
             auto_create_topics: false,
@@ -141,6 +146,25 @@ impl Config {
         with_port.or(bare).map_err(|_| refused("advertise", value, "an IP address, or IP:PORT"))
     }
 
+    /// How full the volume of the data directory is, as far as the broker may fill it.
+    pub(crate) fn disk(&self) -> Volume {
+        // The directory may not be there yet.
+        let dir = self.data_dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
+        let volume = Volume::of(dir);
+        match self.data_size {
+            0 => volume,
+            size => volume.within(size, &self.data_dir),
+        }
+    }
+
+    /// Bytes of one segment: several must fit into what the broker may fill.
+    pub(crate) fn segment_size(&self) -> u64 {
+        match self.data_size {
+            0 => self.segment_size,
+            size => self.segment_size.min(size / 8),
+        }
+    }
+
     /// Refuses what types allow and no broker can work with.
     pub fn validate(&self) -> Result<(), ConfigError> {
         for (key, value) in [("cluster", &self.cluster), ("name", &self.name)] {
@@ -155,6 +179,9 @@ impl Config {
         }
         check_range("defaultQueues", self.default_queues, &(1..=MAX_QUEUES), "queues")?;
         check_range("maxBodySize", self.max_body_size, &MAX_BODY_SIZE, "bytes")?;
+        if self.data_size > 0 {
+            check_range("dataSize", self.data_size, &DATA_SIZE, "bytes")?;
+        }
         check_range("segmentSize", self.segment_size, &SEGMENT_SIZE, "bytes")?;
         check_range("maxConnections", self.max_connections, &MAX_CONNECTIONS, "connections")?;
         if !RETENTION.contains(&self.retention) {
@@ -169,6 +196,8 @@ impl Config {
 const MAX_BODY_SIZE: RangeInclusive<usize> = 1..=8 << 20;
 /// A segment holds several of the longest messages, and its offsets fit in 32 bits.
 const SEGMENT_SIZE: RangeInclusive<u64> = 16 << 20..=2 << 30;
+/// Eight of the smallest segments: the one being written and the next are never deleted. Up to 1 EiB.
+const DATA_SIZE: RangeInclusive<u64> = 128 << 20..=1 << 60;
 /// More descriptors than this no kernel gives a process by default.
 const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1 << 20;
 /// From what retention can see, to ten years.

@@ -1,7 +1,7 @@
 //! Starting and stopping a broker: what is opened in which order, and closed in the other.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ async fn open(
     let (confirmed, arrived) = (Arc::clone(&confirmations), Arc::clone(&parked));
     let path = config.data_dir.clone();
     let options = Options {
-        segment_size: config.segment_size,
+        segment_size: config.segment_size(),
         flush: match config.flush {
             // A group of one member: its own disk is the only second copy.
             FlushMode::Auto | FlushMode::Sync => Flush::Sync,
@@ -257,9 +257,7 @@ fn report(opening: &Opening) {
 /// Most files that the log may have open: a volume full of segments, or of smaller ones as long as
 /// there are such.
 fn files(config: &Config) -> u64 {
-    // The directory may not be there yet.
-    let dir = config.data_dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
-    let full = Volume::of(dir).total / config.segment_size;
+    let full = config.disk().total / config.segment_size();
     let there = std::fs::read_dir(config.data_dir.join("log")).map_or(0, Iterator::count);
     full.max(there as u64) + MORE_FILES
 }

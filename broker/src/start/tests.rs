@@ -214,6 +214,24 @@ async fn messages_are_refused_and_stored_ones_read_while_the_disk_is_too_full() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_with_a_data_size_deletes_its_oldest_messages_before_it_is_reached() {
+    let size = 128 << 20;
+    let config = Config { data_size: size, ..Config::default() };
+    let f = fixture_with(tempfile::tempdir().unwrap(), config).await;
+    let body = vec![7; 1 << 20];
+    for _ in 0..200 {
+        let done = retain(&f.running.broker, &|| f.running.broker.disk()).unwrap();
+        assert!(done.used_percent < 90, "{done:?}");
+        let sent = f.call(send().body(body.clone())).await;
+        assert_eq!(sent.response_code(), ResponseCode::SUCCESS, "{:?}", sent.remark);
+    }
+    assert_eq!(f.running.broker.disk().total, size);
+    let queue = f.running.broker.store.topic("t").unwrap().queues()[0].bounds();
+    assert!(queue.max.0 == 200 && (80..200).contains(&queue.min.0), "{queue:?}");
+    f.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_tell_what_waits_and_what_the_network_brought() {
     let f = fixture().await;
     assert_eq!(f.metric("mq_parked_pulls", ""), 0);

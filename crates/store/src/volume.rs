@@ -1,6 +1,6 @@
 //! How full a volume is, and how large the files of a log on it may be.
 
-use std::path::Path;
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 /// Segments that fit into a volume. The one being written and the next, which is set aside before
 /// it is needed, are never deleted; with eight, a volume without room for the next one is past the
@@ -37,6 +37,13 @@ impl Volume {
         Self { total: bytes(used.saturating_add(available)), free: bytes(available) }
     }
 
+    /// As if files below `dir` could take so many bytes only, where the volume has more.
+    #[must_use]
+    pub fn within(self, size: u64, dir: &Path) -> Self {
+        let free = size.saturating_sub(allocated(dir));
+        Self { total: self.total.min(size), free: self.free.min(free) }
+    }
+
     /// Share that is used, rounded down.
     pub fn used_percent(self) -> u8 {
         let used = self.total.saturating_sub(self.free);
@@ -56,9 +63,36 @@ impl Volume {
     }
 }
 
+/// Bytes on the disk of all files below a directory. What goes away meanwhile, or cannot be looked
+/// at, takes none.
+fn allocated(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => allocated(&entry.path()),
+        // Blocks of `stat` are of 512 bytes, whatever those of the file system are.
+        Ok(found) => found.blocks() * 512,
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_with_a_limit_is_as_full_as_its_own_files_make_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("log")).unwrap();
+        fs::write(dir.path().join("log/segment"), vec![1; 3 << 20]).unwrap();
+        let volume = Volume { total: 1 << 40, free: 1 << 39 };
+        let limited = volume.within(4 << 20, dir.path());
+        assert_eq!((limited.total, limited.used_percent()), (4 << 20, 75));
+        assert_eq!(volume.within(2 << 20, dir.path()).free, 0);
+        assert_eq!(volume.within(u64::MAX, dir.path()), volume);
+        let full = Volume { total: 1 << 40, free: 7 };
+        assert_eq!(full.within(4 << 20, dir.path()).free, 7);
+    }
 
     #[test]
     fn the_used_share_is_between_empty_and_full() {

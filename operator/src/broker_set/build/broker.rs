@@ -191,8 +191,9 @@ fn pod_spec(rendering: &Rendering<'_>, index: i32, name: &str, address: IpAddr) 
         },
     })];
     if spec.storage.kind == StorageKind::Ephemeral {
-        let limit = spec.storage.size.as_str();
-        volumes.push(json!({ "name": "data", "emptyDir": { "sizeLimit": limit } }));
+        // Without a limit of its own: whoever passes that is evicted and loses everything. The broker
+        // keeps to the size by itself.
+        volumes.push(json!({ "name": "data", "emptyDir": {} }));
     }
     pod["volumes"] = volumes.into();
     pod

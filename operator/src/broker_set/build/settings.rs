@@ -1,7 +1,7 @@
 //! The settings files of brokers and name servers, and the state file of a group.
 
 use rocketkube_crds::BrokerSet;
-use rocketkube_crds::broker_set::{FlushMode, GroupState};
+use rocketkube_crds::broker_set::{FlushMode, GroupState, StorageKind};
 use serde::Serialize;
 
 /// Where a broker finds the state of its group.
@@ -25,13 +25,16 @@ struct Settings<'a> {
     max_body_size: u64,
     retention: &'a str,
     segment_size: u64,
+    /// Where the broker's disk is the node's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_size: Option<u64>,
     state_file: &'static str,
     log_format: &'static str,
 }
 
 /// `broker.yaml`.
 pub(super) fn broker(set: &BrokerSet, name: &str) -> String {
-    let messages = &set.spec.messages;
+    let (messages, storage) = (&set.spec.messages, &set.spec.storage);
     let settings = Settings {
         cluster: set.spec.cluster_name.as_deref().unwrap_or(name),
         flush: match set.spec.flush.mode {
@@ -44,7 +47,8 @@ pub(super) fn broker(set: &BrokerSet, name: &str) -> String {
         default_queues: messages.default_queues,
         max_body_size: messages.max_body_size.bytes(),
         retention: messages.retention.as_str(),
-        segment_size: segment_size(set.spec.storage.size.bytes()),
+        segment_size: segment_size(storage.size.bytes()),
+        data_size: (storage.kind == StorageKind::Ephemeral).then(|| storage.size.bytes()),
         state_file: STATE_FILE,
         log_format: "json",
     };
