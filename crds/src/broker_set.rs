@@ -202,8 +202,8 @@ pub struct BrokerSetSpec {
     /// Who may connect.
     pub network_policy: NetworkPolicy,
 
-    /// Stops all pods in an orderly way and keeps volumes, addresses and names, until it is false
-    /// again.
+    /// Stops all pods but name servers that others use, in an orderly way, and keeps volumes,
+    /// addresses and names, until it is false again.
     pub hibernate: bool,
 }
 

@@ -9,6 +9,7 @@ mod name_servers;
 mod observe;
 mod pods;
 mod restart;
+mod sharing;
 mod status;
 mod trouble;
 mod validate;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, ReconcileRequest, applier, trigger_self};
@@ -32,6 +33,7 @@ use tracing::{debug, warn};
 
 use self::build::Facts;
 use self::observe::{Observed, observe};
+use self::sharing::Sharing;
 use self::status::{Outcome, View};
 use self::validate::Problem;
 use crate::caches::Caches;
@@ -88,10 +90,16 @@ pub(crate) async fn run(
     let kind = BrokerSet::kind(&());
     context.watches.follow(&kind, scope.namespace.as_deref(), api.resource_url());
     let (broker_sets, writer) = store();
+    let (mut sharing, all, others) = (Sharing::default(), broker_sets.clone(), Arc::clone(&scope));
     let objects = watcher(api, watcher::Config::default())
         .default_backoff()
         .modify(|guarded: &mut Guarded| guarded.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect_ok(move |event| {
+            for owner in sharing.heard(event, &all) {
+                others.mark(owner);
+            }
+        })
         .touched_objects();
     let marked = scope.marked().map(|key| Ok(ReconcileRequest::from(key.reference::<Guarded>())));
     let queue = stream::select(trigger_self(objects, ()), marked);

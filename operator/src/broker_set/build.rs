@@ -43,8 +43,20 @@ pub(crate) struct Facts {
     /// The time for which somebody asked for a restart, once it has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) restart_at: Option<String>,
+    /// Others that use its name servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sharers: Vec<Sharer>,
     /// One for each group, by index.
     pub(crate) groups: Vec<GroupFacts>,
+}
+
+/// A `BrokerSet` that uses the name servers of another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Sharer {
+    pub(crate) name: String,
+    /// How many groups it has.
+    pub(crate) groups: i32,
 }
 
 /// What the rendering of one group depends on.

@@ -108,7 +108,18 @@ fn ready(view: &View<'_>) -> Verdict {
 
 fn stopping(view: &View<'_>) -> String {
     match view.observed.pods_of("broker").count() {
-        0 => "all pods are stopped; set spec.hibernate to false to go on".to_owned(),
+        0 if view.observed.sharers.is_empty() => {
+            "all pods are stopped; set spec.hibernate to false to go on".to_owned()
+        }
+        0 => {
+            let sharers = &view.observed.sharers;
+            let some: Vec<_> = sharers.iter().take(8).map(|sharer| sharer.name.as_str()).collect();
+            let some = some.join(", ");
+            format!(
+                "all brokers are stopped, and name servers stay for {some}; set spec.hibernate to \
+                 false to go on"
+            )
+        }
         left => format!("{left} broker pods are still stopping"),
     }
 }
@@ -158,7 +169,7 @@ fn up_to_date(view: &View<'_>) -> Verdict {
         return Verdict::no(kinds::UP_TO_DATE, "RolloutPaused", message);
     }
     if view.observed.set.spec.hibernate {
-        return Verdict::yes(kinds::UP_TO_DATE, "Hibernated", "no pods have to run");
+        return Verdict::yes(kinds::UP_TO_DATE, "Hibernated", "no brokers have to run");
     }
     if view.current() < view.groups.len() {
         return Verdict::no(kinds::UP_TO_DATE, "RollingUpdate", outdated(view));

@@ -18,8 +18,9 @@ use serde::de::DeserializeOwned;
 use tracing::debug;
 
 use super::Worker;
-use super::build::ChildId;
 use super::build::names;
+use super::build::{ChildId, Sharer};
+use super::sharing::sharers;
 use crate::context::Key;
 use crate::kind::Kind;
 use crate::{Context, FIELD_MANAGER, labels};
@@ -36,6 +37,8 @@ pub(crate) struct Observed {
     pub(crate) shared: Option<Arc<BrokerSet>>,
     /// Its name servers.
     pub(crate) shared_name_server: Option<Deployment>,
+    /// Others that use its name servers.
+    pub(crate) sharers: Vec<Sharer>,
     pub(crate) pods: Vec<Pod>,
     pub(crate) claims: Vec<PersistentVolumeClaim>,
     pub(crate) refusals: Vec<Refusal>,
@@ -69,6 +72,7 @@ pub(crate) async fn observe(
     let mut observed = Observed {
         shared_name_server: shared.as_ref().and_then(|set| name_server_of(set, worker)),
         shared,
+        sharers: sharers(set, &key, &worker.broker_sets),
         key,
         set: Arc::clone(set),
         owned: BTreeMap::new(),

@@ -236,6 +236,7 @@ fn facts(observed: &Observed, context: &Context, name_servers: String) -> Facts 
         restart_at: restart_at(observed)
             .filter(|(_, at)| at.is_some_and(|at| at <= context.clock.now()))
             .map(|(value, _)| value.clone()),
+        sharers: observed.sharers.clone(),
         brokers_stopped: observed.pods_of("broker").next().is_none(),
         groups: groups.map(of_group).collect(),
     }

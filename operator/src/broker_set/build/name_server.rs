@@ -32,14 +32,10 @@ pub(super) fn all(rendering: &Rendering<'_>, children: &mut Children) {
     ] {
         children.push(Kind::Service, name.clone(), service(rendering, &name, headless));
     }
-    let brokers: Vec<_> = (0..)
-        .zip(&rendering.facts.groups)
-        .map(|(index, _)| names::group(&rendering.name, index))
-        .collect();
     let name = names::name_server_settings(&rendering.name);
     let config = json!({
         "metadata": rendering.metadata(&name, COMPONENT, None),
-        "data": { "namesrv.yaml": settings::name_server(&brokers) },
+        "data": { "namesrv.yaml": settings::name_server(&brokers(rendering)) },
     });
     children.push(Kind::ConfigMap, name, config);
     let name = names::name_server(&rendering.name);
@@ -53,6 +49,19 @@ pub(super) fn all(rendering: &Rendering<'_>, children: &mut Children) {
     });
     children.push(Kind::PodDisruptionBudget, name.clone(), budget);
     children.push(Kind::Deployment, name.clone(), deployment(rendering, &name, &managed));
+}
+
+/// The brokers that announce themselves here.
+fn brokers(rendering: &Rendering<'_>) -> Vec<String> {
+    let of = |set: &str, groups: i32| -> Vec<String> {
+        (0..groups).map(|index| names::group(set, index)).collect()
+    };
+    let facts = rendering.facts;
+    // A name server that starts while its own brokers are stopped would wait for them in vain.
+    let sleeps = rendering.set.spec.hibernate && !facts.sharers.is_empty();
+    let own = if sleeps { 0 } else { i32::try_from(facts.groups.len()).unwrap_or(i32::MAX) };
+    let others = facts.sharers.iter().flat_map(|sharer| of(&sharer.name, sharer.groups));
+    of(&rendering.name, own).into_iter().chain(others).collect()
 }
 
 fn service(rendering: &Rendering<'_>, name: &str, headless: bool) -> Value {
@@ -74,8 +83,10 @@ fn service(rendering: &Rendering<'_>, name: &str, headless: bool) -> Value {
 }
 
 fn deployment(rendering: &Rendering<'_>, name: &str, managed: &ManagedNameServer) -> Value {
-    // Brokers say goodbye to name servers, so these stop after them.
-    let stopped = rendering.set.spec.hibernate && rendering.facts.brokers_stopped;
+    // Brokers say goodbye to name servers, so these stop after them, also after those of others.
+    let facts = rendering.facts;
+    let unused = facts.brokers_stopped && facts.sharers.is_empty();
+    let stopped = rendering.set.spec.hibernate && unused;
     let options = &managed.pod;
     json!({
         "metadata": rendering.metadata(name, COMPONENT, None),
