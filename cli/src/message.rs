@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use rocketkube_client::{
     Client, Message, Producer, PullConsumer, PullOptions, Queue, Received, Sent,
 };
+use rocketkube_protocol::names::TOOLS_GROUP;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -19,8 +20,9 @@ use crate::output::{self, Format};
 use crate::progress::Progress;
 use crate::topic::parse_pair;
 
-/// The group of our requests. Nothing is committed for it.
-const GROUP: &str = "rkctl";
+/// The group of our requests: one that every broker has, also where groups have to be declared. Nothing
+/// is committed for it.
+const GROUP: &str = TOOLS_GROUP;
 /// Answers that wait to be printed; more of them stop the readers.
 const PRINT_QUEUE: usize = 8;
 

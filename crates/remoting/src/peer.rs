@@ -37,7 +37,8 @@ pub enum CallError {
     #[error("connection closed before the answer came")]
     Closed,
     /// The peer may still do what was asked.
-    #[error("no answer within {after:?}")]
+    // Rounded: the same trouble must read the same, wherever it is compared.
+    #[error("no answer within {:.1} s", after.as_secs_f64())]
     TimedOut { after: Duration },
     /// Not sent: the command is longer than peers accept.
     #[error(transparent)]
