@@ -128,9 +128,6 @@ class Namespace:
     def until_pod_ready(self, name, seconds=60):
         return until(seconds, f"pod {name} is ready", lambda: pod_is_ready(self.get("pod", name)))[1]
 
-    def logs(self, pod, *words):
-        return self.kubectl("logs", pod, *words, timeout=120)
-
 
 def pod_is_ready(pod):
     conditions = pod["status"].get("conditions", [])

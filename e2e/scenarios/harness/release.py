@@ -46,10 +46,6 @@ def operator_pods(where=NAMESPACE):
     return {pod["metadata"]["name"]: pod for pod in Namespace(where).list("pods", SELECTOR)}
 
 
-def scale(replicas):
-    namespace().kubectl("scale", f"deployment/{OPERATOR}", f"--replicas={replicas}")
-
-
 def leader():
     """The operator's pod that acts."""
     lease = namespace().get("lease", OPERATOR)
@@ -71,10 +67,6 @@ def restarts():
     """How often each pod's container was started again."""
     pods = operator_pods().items()
     return {name: sum(one["restartCount"] for one in pod["status"].get("containerStatuses", [])) for name, pod in pods}
-
-
-def definitions():
-    return kubectl("get", "crd", "-o", "name").split()
 
 
 def until_ready(seconds=90):
