@@ -1,9 +1,17 @@
-"""What nodes tell of pods."""
+"""What pods tell of themselves, and nodes of pods."""
 
 import json
+import re
 
 from .cluster import kubectl
-from .shell import until
+from .shell import expect, until
+
+
+def number(text, name):
+    """The value of the one series of this name in what a pod tells Prometheus."""
+    found = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, flags=re.M)
+    expect(len(found) == 1, f"{len(found)} series are called {name}")
+    return float(found[0])
 
 
 def memory_mib(pod):
