@@ -4,10 +4,15 @@ import time
 
 from harness import cluster, release
 from harness.audit import Audit
-from harness.namespace import api_object, broker_set, topic
+from harness.clients import JAVA, Client
+from harness.history import History
+from harness.namespace import api_object, broker_set, consumer_group, topic
 from harness.release import operator_may
 from harness.scenario import scenario
 from harness.shell import Failure, equal, expect, until
+
+from .groups import TOLD
+from .keeping import send
 
 
 @scenario(
@@ -137,14 +142,25 @@ def paused(run):
     equal("the operator that acts", second, release.leader())
 
 
-@scenario("IDLE", "an operator with nothing to do writes nothing", alone=True)
+@scenario("IDLE", "an operator with nothing to do writes at most once a minute, also with a consumer that waits", alone=True)
 def idle(run):
     namespace = run.namespace
-    namespace.apply(broker_set(), topic("t"))
-    namespace.until_condition("BrokerSet", "orders", seconds=120)
-    namespace.until_condition("Topic", "t")
+    namespace.apply(broker_set(), topic("t"), consumer_group("readers"))
+    for kind, name in (("BrokerSet", "orders"), ("Topic", "t"), ("ConsumerGroup", "readers")):
+        namespace.until_condition(kind, name, seconds=120)
+    # Members and lag of a group are sampled all the time: its status could be written all the time.
+    sent = send(namespace, "sender", 20)
+    reader = Client(namespace, "reader", JAVA, args=["Load", "consume", "orders-namesrv:9876", "t", "readers"])
+    reader.until_says(60, "it received them", lambda lines: sent <= set(History.read(lines).got))
     writes, renewals = quiet()
     run.note(f"{len(writes)} writes in a minute, besides {renewals} of the Lease")
+
+    def told():
+        status = namespace.get("ConsumerGroup", "readers")["status"]
+        return status.get("members"), status.get("lag", {}).get("total")
+
+    run.measure("its member was told after", until(TOLD, "the status tells of one member, and no lag", lambda: told() == (1, 0))[1])
+    reader.stop()
 
 
 def quiet(seconds=60, most=1):
