@@ -239,6 +239,28 @@ async fn what_the_api_server_does_not_take_is_told_in_its_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_somebody_put_beside_ours_is_set_back_also_where_an_apply_is_refused_for_it() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    let before = cluster.get("", "services", "orders-namesrv").unwrap();
+    // As the API server does: ours is merged by number, and then two ports have one name.
+    cluster.server.decide(|call| {
+        let clashes = call.is_apply && call.id().name == "orders-namesrv";
+        if clashes && call.resource == "services" { Fate::Refused(422) } else { Fate::Answered }
+    });
+    cluster.server.objects(|objects| {
+        let id = Id::new("", "services", NAMESPACE, "orders-namesrv");
+        objects.edit(&id, |service| service["spec"]["ports"][0]["port"] = json!(9999));
+    });
+    cluster.quiet().await;
+    let after = cluster.get("", "services", "orders-namesrv").unwrap();
+    assert_eq!(after["spec"]["ports"], before["spec"]["ports"]);
+    assert_eq!(cluster.condition("orders", "SpecValid").unwrap().0, "True");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_api_server_cannot_read_is_told_in_its_words() {
     let cluster = Cluster::new();
     let _operator = Operator::start(&cluster.server);

@@ -47,7 +47,18 @@ async fn apply_one(child: &Child, observed: &mut Observed, context: &Context) ->
     }
     let api = api(context, observed, child.id.kind);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let applied = api.patch(&child.id.name, &params, &Patch::Apply(&child.object)).await?;
+    let applied = match api.patch(&child.id.name, &params, &Patch::Apply(&child.object)).await {
+        // An apply leaves in a list what somebody else put there, such as a port of our name under
+        // another number, and both together can be what is refused. A merge replaces lists whole.
+        Err(Error::Api(status)) if status.code == 422 && observed.owned.contains_key(&child.id) => {
+            let params = PatchParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            api.patch(&child.id.name, &params, &Patch::Merge(&child.object)).await?
+        }
+        applied => applied?,
+    };
     context.metrics.applied();
     info!(broker_set = %observed.key, child = %child.id, "applied");
     observed.owned.insert(child.id.clone(), Arc::new(applied));
