@@ -317,20 +317,6 @@ async fn a_claim_that_is_being_deleted_is_told_of_while_its_messages_are_there()
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_uses_the_name_servers_of_another_hears_soon_that_they_stopped() {
-    let cluster = Cluster::new();
-    let _operator = Operator::start(&cluster.server);
-    cluster.apply("orders", &json!({}));
-    cluster.quiet().await;
-    cluster.apply("audit", &json!({ "nameServer": { "fromBrokerSet": { "name": "orders" } } }));
-    cluster.quiet().await;
-    assert!(cluster.is_ready("audit"));
-    cluster.apply("orders", &json!({ "hibernate": true }));
-    sleep(Duration::from_secs(40)).await;
-    assert_eq!(cluster.condition("audit", "Ready").unwrap().1, "NameServerUnavailable");
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_somebody_takes_off_objects_of_ours_is_put_back() {
     let cluster = Cluster::new();
     let _operator = Operator::start(&cluster.server);
