@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::{Stream, stream};
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use tracing::warn;
 
 use crate::heart::Heart;
 use crate::sync::Numbers;
+use crate::term::Term;
 use crate::text::shortened;
 use crate::watches::Watches;
 use crate::{Config, Metrics};
@@ -55,17 +57,34 @@ impl fmt::Display for Key {
     }
 }
 
-/// The time of day, which tests set.
+/// The time of day, and the time since boot; tests set both.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    since_boot: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
 
 impl Clock {
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self { wall: Arc::new(now), since_boot: Arc::new(since_boot) }
+    }
+
+    /// The same with another time since boot.
+    #[must_use]
+    pub fn with_since_boot(
+        self,
+        since_boot: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
+        Self { since_boot: Arc::new(since_boot), ..self }
     }
 
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.wall)()
+    }
+
+    /// Goes on while the process is stopped or the machine sleeps, and nobody sets it.
+    pub fn since_boot(&self) -> Duration {
+        (self.since_boot)()
     }
 }
 
@@ -73,6 +92,12 @@ impl Default for Clock {
     fn default() -> Self {
         Self::new(Timestamp::now)
     }
+}
+
+/// Unlike `Instant` it goes on while the machine sleeps.
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// The namespaces of one set of watches: one of them, or all.
@@ -178,7 +203,11 @@ impl SyncTable {
 
 /// What every part of the operator is given.
 pub struct Context {
+    /// Reads, and writes as long as this process may act.
     pub client: Client,
+    /// For what is not by right of the Lease: getting it, and leaving.
+    pub(crate) unbound: Client,
+    pub(crate) term: Term,
     pub config: Config,
     pub metrics: Metrics,
     pub clock: Clock,
@@ -204,8 +233,11 @@ impl Context {
             instance: Some(config.identity.clone()).filter(|name| !name.is_empty()),
         };
         let watches = Watches::new(registry);
-        let client = watches.client(client);
+        let (unbound, term) = (client.clone(), Term::new(clock.clone()));
+        let client = watches.client(term.client(client));
         Arc::new(Self {
+            unbound,
+            term,
             recorder: Recorder::new(client.clone(), reporter),
             metrics: Metrics::new(registry),
             numbers: Numbers::new(registry),

@@ -1,26 +1,28 @@
 //! Which of several operators acts: the one that holds a Lease.
 //!
 //! Losing it ends the process. Whatever was under way is dropped at its next await, and whoever
-//! holds the Lease now starts from what it finds.
+//! holds the Lease now starts from what it finds. That nothing is written before the loss is noticed
+//! is the matter of [`Term`].
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::Context;
+use crate::term::Term;
 
 /// How long a Lease is good for after it was renewed: after that a standby takes over.
 const DURATION: Duration = Duration::from_secs(15);
-/// How long before its end it is renewed.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long before its end it is renewed: some seconds earlier than the term ends, so that an API
+/// server may be slow.
+const GRACE: Duration = Duration::from_secs(7);
 /// How often the holder looks whether it still holds it.
 const CHECK: Duration = Duration::from_secs(3);
 /// Longest wait for the Lease to be given back on the way out.
@@ -40,6 +42,7 @@ pub(crate) struct Leadership {
     holding: watch::Receiver<bool>,
     task: JoinHandle<Result<LeaseManager, LeaseManagerError>>,
     leases: Api<Lease>,
+    term: Term,
     name: String,
     identity: String,
 }
@@ -49,8 +52,9 @@ pub(crate) async fn acquire(
     context: &Context,
     shutdown: &CancellationToken,
 ) -> Result<Option<Leadership>, LeaderError> {
-    let (client, name) = (context.client.clone(), context.config.lease.clone());
-    let (namespace, identity) = (client.default_namespace().to_owned(), identity(context));
+    let (name, identity) = (context.config.lease.clone(), identity(context));
+    let client = context.term.lease_client(context.unbound.clone(), &identity);
+    let namespace = client.default_namespace().to_owned();
     let manager = LeaseManagerBuilder::new(client.clone(), &name)
         .with_namespace(&namespace)
         .with_identity(&identity)
@@ -62,12 +66,13 @@ pub(crate) async fn acquire(
         .map_err(|source| LeaderError::Lease { namespace, name: name.clone(), source })?;
     let (holding, task) = manager.watch().await;
     let leases = Api::default_namespaced(client);
-    let mut leadership = Leadership { holding, task, leases, name, identity };
+    let term = context.term.clone();
+    let mut leadership = Leadership { holding, task, leases, term, name, identity };
     info!(identity = leadership.identity, "waiting to lead");
     // Cancel-safe: the value stays in the channel.
     let held = tokio::select! {
         () = shutdown.cancelled() => false,
-        held = leadership.holding.wait_for(|holds| *holds) => held.is_ok(),
+        held = leadership.begin() => held,
     };
     if held {
         info!(identity = leadership.identity, "leading");
@@ -95,15 +100,26 @@ fn identity(context: &Context) -> String {
 }
 
 impl Leadership {
+    /// Waits until the Lease is held; false if it never will be.
+    async fn begin(&mut self) -> bool {
+        let held = self.holding.wait_for(|holds| *holds).await.is_ok();
+        if held {
+            // One that was started again finds itself as the holder, of a Lease that may have ended.
+            self.term.begin().await;
+        }
+        held
+    }
+
     /// Waits until the Lease is lost.
     pub(crate) async fn lost(&mut self) -> LeaderError {
-        // Both only wait and read: dropping either changes nothing.
+        // All only wait and read: dropping any changes nothing.
         let reason = tokio::select! {
             change = self.holding.wait_for(|holds| !*holds) => match change {
                 Ok(_) => "another operator holds it",
                 Err(_) => "the task that renews it ended",
             },
-            reason = overdue(&self.leases, &self.name, &self.identity) => reason,
+            () = taken(&self.leases, &self.name, &self.identity) => "another operator holds it",
+            _ = self.term.over() => "it was not renewed in time",
         };
         LeaderError::Lost { name: self.name.clone(), reason }
     }
@@ -119,61 +135,15 @@ impl Leadership {
     }
 }
 
-/// Waits until the Lease was not renewed for its whole length, or has another holder. The task that
-/// renews it goes on trying for ever, also while the API server does not answer.
-async fn overdue(leases: &Api<Lease>, name: &str, identity: &str) -> &'static str {
-    let mut good_until = Instant::now() + DURATION;
+/// Waits until somebody else has the Lease. The task that renews it looks at it less often.
+async fn taken(leases: &Api<Lease>, name: &str, identity: &str) {
     loop {
         sleep(CHECK).await;
-        let asked = Instant::now();
         if let Ok(Ok(lease)) = timeout(CHECK, leases.get(name)).await {
-            match remaining(&lease, identity, Timestamp::now()) {
-                Some(left) => good_until = asked + left,
-                None => return "another operator holds it",
+            let holder = lease.spec.and_then(|spec| spec.holder_identity);
+            if holder.as_deref() != Some(identity) {
+                return;
             }
         }
-        if Instant::now() >= good_until {
-            return "it could not be renewed in time";
-        }
-    }
-}
-
-/// How long the Lease is still good for; `None` if somebody else holds it.
-fn remaining(lease: &Lease, identity: &str, now: Timestamp) -> Option<Duration> {
-    let spec = lease.spec.as_ref()?;
-    if spec.holder_identity.as_deref() != Some(identity) {
-        return None;
-    }
-    let renewed = spec.renew_time.as_ref()?.0;
-    let seconds = spec.lease_duration_seconds.unwrap_or(0).max(0).unsigned_abs();
-    let end = renewed.checked_add(Duration::from_secs(seconds.into())).ok()?;
-    Some(Duration::try_from(end.duration_since(now)).unwrap_or(Duration::ZERO))
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::api::coordination::v1::LeaseSpec;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-
-    use super::*;
-
-    fn lease(holder: &str, renewed: i64) -> Lease {
-        let spec = LeaseSpec {
-            holder_identity: Some(holder.to_owned()),
-            renew_time: Some(MicroTime(Timestamp::from_second(renewed).unwrap())),
-            lease_duration_seconds: Some(15),
-            ..LeaseSpec::default()
-        };
-        Lease { spec: Some(spec), ..Lease::default() }
-    }
-
-    #[test]
-    fn a_lease_is_good_for_its_length_and_for_its_holder() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let left = |lease: &Lease, second| remaining(lease, "a", at(second));
-        assert_eq!(left(&lease("a", 100), 105), Some(Duration::from_secs(10)));
-        assert_eq!(left(&lease("a", 100), 200), Some(Duration::ZERO));
-        assert_eq!(left(&lease("b", 100), 105), None);
-        assert_eq!(left(&Lease::default(), 105), None);
     }
 }

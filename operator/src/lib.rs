@@ -17,6 +17,7 @@ mod leader;
 mod metrics;
 mod operator;
 pub mod sync;
+mod term;
 mod text;
 mod watches;
 
@@ -27,6 +28,7 @@ pub use context::{
 pub use leader::LeaderError;
 pub use metrics::Metrics;
 pub use operator::{OperatorError, lead, run};
+pub use term::TermOver;
 
 /// Who owns the fields that the operator sets. One name for all of them: what it no longer sets goes.
 pub const FIELD_MANAGER: &str = "rocketkube-operator";

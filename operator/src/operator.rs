@@ -90,6 +90,8 @@ async fn take_turns(
         lost = leadership.lost() => Err(lost.into()),
         result = act(context, caches, shutdown) => result,
     };
+    // What is dropped may have been in the middle of something on another thread.
+    context.term.end();
     context.metrics.set_leading(false);
     health.set_unready("stopping");
     leadership.release().await;

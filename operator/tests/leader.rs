@@ -1,23 +1,25 @@
 //! Several operators, of which one acts.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocketkube_operator::{Clock, Config, Context, OperatorError, run};
+use rocketkube_operator::{Config, Context, OperatorError, run};
 use rocketkube_service::http::Health;
 use rocketkube_service::metrics::Registry;
 use serde_json::json;
-use support::run::Cluster;
-use support::{Fate, Id};
+use support::run::{Cluster, Stops};
+use support::{Call, Fate, Id, Verb};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 struct Process {
     health: Arc<Health>,
+    stops: Stops,
     metrics: Arc<Registry>,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), OperatorError>>,
@@ -35,11 +37,12 @@ fn start_in(cluster: &Cluster, identity: &str, namespaces: &str) -> Process {
         ..Config::default()
     };
     let metrics = Arc::new(Registry::default());
-    let context = Context::new(cluster.server.client(), config, &metrics, Clock::default());
+    let stops = Stops::default();
+    let context = Context::new(cluster.server.client(), config, &metrics, stops.clock());
     let (health, shutdown) = (Arc::new(Health::default()), CancellationToken::new());
     let (of_task, until) = (Arc::clone(&health), shutdown.clone());
     let task = tokio::spawn(async move { run(context, &of_task, until).await });
-    Process { health, metrics, shutdown, task }
+    Process { health, stops, metrics, shutdown, task }
 }
 
 impl Process {
@@ -103,6 +106,52 @@ async fn one_that_cannot_renew_its_lease_ends() {
     );
     let error = operator.task.await.unwrap().unwrap_err();
     assert!(matches!(error, OperatorError::Leader(_)), "{error}");
+}
+
+/// What it writes, if it is stopped at a request of those that `which` picks. The Lease of nobody else
+/// is in the way: that it does not look at its own first is what matters.
+async fn written_after_a_stop(which: fn(&Call) -> bool) -> Vec<Call> {
+    let cluster = Cluster::new();
+    let operator = start(&cluster, "first");
+    assert!(cluster.until(|_| operator.leads()).await);
+    let (server, stops) = (cluster.server.clone(), operator.stops.clone());
+    let mut is_stopped = false;
+    cluster.server.decide(move |call| {
+        if !is_stopped && which(call) {
+            is_stopped = true;
+            stops.stop();
+            server.take_calls();
+        }
+        Fate::Answered
+    });
+    cluster.apply("orders", &json!({}));
+    let ended = timeout(Duration::from_mins(5), operator.task).await.unwrap();
+    let error = ended.unwrap().unwrap_err();
+    assert!(matches!(error, OperatorError::Leader(_)), "{error}");
+    cluster.server.take_calls().into_iter().filter(|call| call.verb.is_write()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stopped_between_seeing_and_writing_writes_nothing_when_it_goes_on() {
+    let is_look = |call: &Call| call.verb == Verb::Get && call.resource == "statefulsets";
+    assert_eq!(written_after_a_stop(is_look).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stopped_at_a_write_makes_no_other() {
+    for resource in ["statefulsets", "brokersets"] {
+        let is_write = match resource {
+            "statefulsets" => |call: &Call| call.changes() && call.resource == "statefulsets",
+            _ => |call: &Call| call.changes() && call.resource == "brokersets",
+        };
+        assert_eq!(written_after_a_stop(is_write).await, [], "{resource}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stopped_before_it_renews_its_lease_does_not_renew_that_of_another() {
+    let is_renewal = |call: &Call| call.resource == "leases" && call.verb == Verb::Get;
+    assert_eq!(written_after_a_stop(is_renewal).await, []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,13 +8,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, PartialObjectMeta};
 use rocketkube_crds::{ConsumerGroup, Topic};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::REQUESTS;
 use super::declared::Declared;
-use super::write::Writer;
+use super::write::finalizer;
 use crate::Context;
 
 /// How long it may take: the kubelet does not wait for ever.
@@ -50,8 +49,8 @@ async fn let_go_all(context: &Context, namespace: &str) -> Result<(), kube::Erro
 
 /// Until none is left: what was changed meanwhile has to be read again.
 async fn let_go<D: Declared>(context: &Context, namespace: &str) -> Result<(), kube::Error> {
-    let (api, permits) = (context.api::<D>(namespace), Semaphore::new(REQUESTS));
-    let writer = Writer { context, permits: &permits };
+    // Not by right of the Lease, which is over.
+    let api: Api<D> = Api::namespaced(context.unbound.clone(), namespace);
     loop {
         let mut objects = api.list_metadata(&ListParams::default()).await?.items;
         objects.retain(|object| object.finalizers().iter().any(|it| it == D::FINALIZER));
@@ -59,8 +58,8 @@ async fn let_go<D: Declared>(context: &Context, namespace: &str) -> Result<(), k
             return Ok(());
         }
         let release = |object: PartialObjectMeta<D>| {
-            let writer = &writer;
-            async move { writer.finalizer::<D>(&object.metadata, false).await }
+            let api = &api;
+            async move { finalizer(api, &object.metadata, false).await }
         };
         let released = stream::iter(objects).map(release).buffer_unordered(REQUESTS);
         if !released.fold(true, |all, done| async move { all && done }).await {

@@ -9,7 +9,6 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::join_all;
-use rocketkube_client::protocol::ResponseCode;
 use rocketkube_client::protocol::body::{DataVersion, SubscriptionGroupConfig, TopicConfig};
 use rocketkube_client::protocol::names;
 use rocketkube_client::{Admin, Client, ClientError, ClientOptions};
@@ -19,11 +18,13 @@ use rocketkube_service::logs::chain;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::changes::{ChangeError, Changes};
 use super::hindrance::Heard;
 use super::plan::{Held, Silence};
 use super::wire::Wire;
 use crate::Key;
 use crate::context::Hindrance;
+use crate::term::Term;
 
 /// Where brokers answer clients and administrators.
 const PORT: u16 = 10_911;
@@ -150,18 +151,18 @@ impl Master {
     }
 
     /// Makes or changes many at once, and gives back what was refused.
-    async fn put<D: Wire>(&mut self, admin: &Admin, settings: &[D::Settings]) -> Vec<Refused> {
+    async fn put<D: Wire>(&mut self, changes: &Changes, settings: &[D::Settings]) -> Vec<Refused> {
         let Some(addr) = self.reached().map(str::to_owned) else { return Vec::new() };
         let mut refused = Vec::new();
         // In order: the last is taken first.
         let mut batches: Vec<&[D::Settings]> = settings.chunks(BATCH).rev().collect();
         while let Some(batch) = batches.pop() {
-            let Err(error) = D::put(admin, &addr, batch).await else { continue };
-            let Some(words) = refusal(&error) else {
-                self.failed(&error);
+            let Err(error) = D::put(changes, &addr, batch).await else { continue };
+            let Some(words) = error.refusal() else {
+                self.not_told(&error);
                 break;
             };
-            let for_now = is_about_everything(&error);
+            let for_now = error.is_about_everything();
             if batch.len() > 1 && !for_now {
                 // One of them is the reason, and the others shall not wait for it.
                 let (first, second) = batch.split_at(batch.len() / 2);
@@ -180,7 +181,7 @@ impl Master {
     /// Deletes these names, many at a time. Gives back what is left, and why.
     async fn delete<'n, D: Wire>(
         &mut self,
-        admin: &Admin,
+        changes: &Changes,
         names: Vec<&'n str>,
     ) -> Vec<(&'n str, String)> {
         let mut left = Vec::new();
@@ -192,20 +193,27 @@ impl Master {
                     continue;
                 }
             };
-            let asked = part.iter().map(|name| D::delete(admin, &addr, name));
+            let asked = part.iter().map(|name| D::delete(changes, &addr, name));
             let mut silence = None;
             for (name, answer) in part.iter().zip(join_all(asked).await) {
                 let Err(error) = answer else { continue };
-                left.push((*name, refusal(&error).unwrap_or_else(|| chain(&error))));
-                if refusal(&error).is_none() {
+                left.push((*name, error.refusal().unwrap_or_else(|| chain(&error))));
+                if error.refusal().is_none() {
                     silence = Some(error);
                 }
             }
             if let Some(error) = silence {
-                self.failed(&error);
+                self.not_told(&error);
             }
         }
         left
+    }
+
+    /// It is no fault of a master that nobody may tell it anything any more.
+    fn not_told(&mut self, error: &ChangeError) {
+        if let ChangeError::Client(error) = error {
+            self.failed(error);
+        }
     }
 
     fn failed(&mut self, error: &ClientError) {
@@ -235,6 +243,7 @@ pub(crate) struct Refused {
 #[derive(Debug)]
 pub(crate) struct Masters {
     admin: Admin,
+    changes: Changes,
     all: BTreeMap<i32, Master>,
     /// What the groups were when they were last looked at.
     seen: Vec<GroupStatus>,
@@ -242,19 +251,26 @@ pub(crate) struct Masters {
 }
 
 impl Masters {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(term: Term) -> Self {
         let (connect_timeout, request_timeout) = TIMEOUTS;
         let client = Client::without_namesrv(ClientOptions { connect_timeout, request_timeout });
+        let admin = Admin::new(client);
         Self {
-            admin: Admin::new(client),
+            changes: Changes::new(admin.clone(), term),
+            admin,
             all: BTreeMap::new(),
             seen: Vec::new(),
             next_listening: Instant::now(),
         }
     }
 
+    /// To ask with; what changes something goes through [`Masters::changes`].
     pub(crate) fn admin(&self) -> &Admin {
         &self.admin
+    }
+
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Goes along with the status of a `BrokerSet`. What changed there may be that a master answers
@@ -291,7 +307,7 @@ impl Masters {
         if moved || !before.is_empty() {
             let all = std::mem::take(&mut self.all);
             let seen = std::mem::take(&mut self.seen);
-            *self = Self { all, seen, ..Self::new() };
+            *self = Self { all, seen, ..Self::new(self.changes.term().clone()) };
         }
     }
 
@@ -366,10 +382,10 @@ impl Masters {
         &mut self,
         mut settings: BTreeMap<i32, Vec<D::Settings>>,
     ) -> BTreeMap<i32, Vec<Refused>> {
-        let admin = &self.admin;
+        let changes = &self.changes;
         let puts = self.all.iter_mut().filter_map(|(index, master)| {
             let settings = settings.remove(index)?;
-            Some(async move { (*index, master.put::<D>(admin, &settings).await) })
+            Some(async move { (*index, master.put::<D>(changes, &settings).await) })
         });
         join_all(puts).await.into_iter().collect()
     }
@@ -380,10 +396,10 @@ impl Masters {
         &mut self,
         mut names: BTreeMap<i32, Vec<&'n str>>,
     ) -> BTreeMap<i32, Vec<(&'n str, String)>> {
-        let admin = &self.admin;
+        let changes = &self.changes;
         let deletions = self.all.iter_mut().filter_map(|(index, master)| {
             let names = names.remove(index)?;
-            Some(async move { (*index, master.delete::<D>(admin, names).await) })
+            Some(async move { (*index, master.delete::<D>(changes, names).await) })
         });
         join_all(deletions).await.into_iter().collect()
     }
@@ -410,6 +426,12 @@ impl Masters {
                 });
                 Some(text)
             }
+        }
+    }
+
+    pub(crate) fn not_told(&mut self, index: i32, error: &ChangeError) {
+        if let Some(master) = self.all.get_mut(&index) {
+            master.not_told(error);
         }
     }
 
@@ -458,17 +480,6 @@ pub(crate) fn refusal(error: &ClientError) -> Option<String> {
         ClientError::Refused { code, remark, .. } => Some(format!("{code} {remark}")),
         _ => None,
     }
-}
-
-/// Whether a refusal has nothing to do with what was asked, so that asking for each alone only costs.
-pub(crate) fn is_about_everything(error: &ClientError) -> bool {
-    const CODES: [ResponseCode; 4] = [
-        ResponseCode::SYSTEM_ERROR,
-        ResponseCode::SYSTEM_BUSY,
-        ResponseCode::SERVICE_NOT_AVAILABLE,
-        ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
-    ];
-    error.code().is_some_and(|code| CODES.contains(&code))
 }
 
 /// Where a group's master is asked. The status names an address, to which its own port belongs.

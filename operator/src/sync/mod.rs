@@ -6,6 +6,7 @@
 //!
 //! Nothing here starts pods, or knows how brokers keep what they are told.
 
+mod changes;
 mod consent;
 mod consumer_group;
 mod declared;

@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
+use rocketkube_client::ResetTo;
 use rocketkube_client::protocol::ResponseCode;
-use rocketkube_client::{Admin, ClientError, ResetTo};
 use rocketkube_crds::{
     ConsumerGroup, ConsumerGroupStatus, LastReset, OffsetReset, ResetState, ResetTarget,
 };
 use rocketkube_service::logs::chain;
 use tokio::time::Instant;
 
+use super::changes::{ChangeError, Changes};
 use super::declared::Declared as _;
-use super::masters::{Masters, is_about_everything, refusal};
+use super::masters::{Masters, refusal};
 use super::pass::{Memory, Pass};
 use super::report::Reason;
 use super::stores::Guard;
@@ -234,13 +235,13 @@ impl Work<'_, '_> {
         };
         // Another object of that name asks for something of its own.
         let id = format!("{}/{}", self.group.uid().unwrap_or_default(), asked.request_id);
-        let told = reset(self.masters.admin(), &addr, self.group.wire_name(), asked, &id).await;
+        let told = reset(self.masters.changes(), &addr, self.group.wire_name(), asked, &id).await;
         let Err(error) = told else { return Ok(()) };
-        match refusal(&error) {
-            Some(words) if is_about_everything(&error) => Err(Failure::ForNow(words)),
+        match error.refusal() {
+            Some(words) if error.is_about_everything() => Err(Failure::ForNow(words)),
             Some(words) => Err(Failure::ForGood(words)),
             None => {
-                self.masters.failed(index, &error);
+                self.masters.not_told(index, &error);
                 Err(Failure::ForNow(chain(&error)))
             }
         }
@@ -296,14 +297,16 @@ enum Failure {
 }
 
 async fn reset(
-    admin: &Admin,
+    changes: &Changes,
     addr: &str,
     group: &str,
     asked: &OffsetReset,
     id: &str,
-) -> Result<(), ClientError> {
+) -> Result<(), ChangeError> {
     let to = target(asked);
-    admin.reset_offsets(addr, group, &asked.topic, to, Some(id)).await.map(|_| ())
+    let told =
+        changes.make(|admin| admin.reset_offsets(addr, group, &asked.topic, to, Some(id))).await;
+    told.map(|_| ())
 }
 
 fn target(asked: &OffsetReset) -> ResetTo {

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rocketkube_client::protocol::body::{SubscriptionGroupConfig, TopicConfig};
 use rocketkube_client::protocol::names;
-use rocketkube_client::{Admin, ClientError};
 use rocketkube_crds::{ConsumerGroup, ConsumerGroupStatus, Topic, TopicStatus};
 
+use super::changes::{ChangeError, Changes};
 use super::declared::Declared;
 use super::lag::{self, Samples};
 use super::masters::Tables;
@@ -31,23 +31,23 @@ pub(crate) trait Wire: Declared {
 
     /// Makes or changes all of them, or none.
     fn put(
-        admin: &Admin,
+        changes: &Changes,
         addr: &str,
         settings: &[Self::Settings],
-    ) -> impl Future<Output = Result<(), ClientError>> + Send;
+    ) -> impl Future<Output = Result<(), ChangeError>> + Send;
     fn delete(
-        admin: &Admin,
+        changes: &Changes,
         addr: &str,
         name: &str,
-    ) -> impl Future<Output = Result<(), ClientError>> + Send;
+    ) -> impl Future<Output = Result<(), ChangeError>> + Send;
 
     /// Makes a name server forget it that does not hear of deletions from brokers.
     fn forget(
-        _admin: &Admin,
+        _changes: &Changes,
         _namesrv: &str,
         _cluster: &str,
         _name: &str,
-    ) -> impl Future<Output = Result<(), ClientError>> + Send {
+    ) -> impl Future<Output = Result<(), ChangeError>> + Send {
         std::future::ready(Ok(()))
     }
 
@@ -85,21 +85,25 @@ impl Wire for Topic {
         topic::closed(held)
     }
 
-    async fn put(admin: &Admin, addr: &str, settings: &[TopicConfig]) -> Result<(), ClientError> {
-        admin.set_topics(addr, settings).await
+    async fn put(
+        changes: &Changes,
+        addr: &str,
+        settings: &[TopicConfig],
+    ) -> Result<(), ChangeError> {
+        changes.make(|admin| admin.set_topics(addr, settings)).await
     }
 
-    async fn delete(admin: &Admin, addr: &str, name: &str) -> Result<(), ClientError> {
-        admin.delete_topic_at(addr, name).await
+    async fn delete(changes: &Changes, addr: &str, name: &str) -> Result<(), ChangeError> {
+        changes.make(|admin| admin.delete_topic_at(addr, name)).await
     }
 
     async fn forget(
-        admin: &Admin,
+        changes: &Changes,
         namesrv: &str,
         cluster: &str,
         name: &str,
-    ) -> Result<(), ClientError> {
-        admin.delete_route(namesrv, cluster, name).await
+    ) -> Result<(), ChangeError> {
+        changes.make(|admin| admin.delete_route(namesrv, cluster, name)).await
     }
 
     fn set_status(&mut self, status: TopicStatus) {
@@ -132,17 +136,17 @@ impl Wire for ConsumerGroup {
     }
 
     async fn put(
-        admin: &Admin,
+        changes: &Changes,
         addr: &str,
         settings: &[SubscriptionGroupConfig],
-    ) -> Result<(), ClientError> {
-        admin.set_groups(addr, settings).await
+    ) -> Result<(), ChangeError> {
+        changes.make(|admin| admin.set_groups(addr, settings)).await
     }
 
     /// With its offsets: whoever makes a group of that name later does not expect to go on where
     /// this one stopped.
-    async fn delete(admin: &Admin, addr: &str, name: &str) -> Result<(), ClientError> {
-        admin.delete_group(addr, name, true).await
+    async fn delete(changes: &Changes, addr: &str, name: &str) -> Result<(), ChangeError> {
+        changes.make(|admin| admin.delete_group(addr, name, true)).await
     }
 
     fn sampled(

@@ -96,10 +96,11 @@ struct Objects {
 
 impl Worker {
     fn new(shared: Arc<Shared>, key: Key) -> Self {
+        let term = shared.context.term.clone();
         Self {
             shared,
             key,
-            masters: Masters::new(),
+            masters: Masters::new(term),
             memory: Remembered::default(),
             labels: HashMap::new(),
             labels_read: None,
@@ -131,13 +132,13 @@ impl Worker {
                 let uid = set.uid();
                 if self.memory.uid != uid {
                     self.memory = Remembered { uid, ..Remembered::default() };
-                    self.masters = Masters::new();
+                    self.masters = Masters::new(shared.context.term.clone());
                 }
                 self.masters.follow(set);
                 self.read_labels(set, &objects).await;
             }
             // Nobody is there to ask.
-            _ => self.masters = Masters::new(),
+            _ => self.masters = Masters::new(shared.context.term.clone()),
         }
         self.masters.refresh().await;
         self.masters.listen().await;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -113,33 +113,10 @@ impl Writer<'_> {
     }
 
     /// Adds or removes our finalizer. False: it was not done.
-    ///
-    /// Only metadata comes and goes, so that it can be done for what cannot be read.
     pub(crate) async fn finalizer<D: Declared>(&self, object: &ObjectMeta, add: bool) -> bool {
         let _permit = self.permits.acquire().await.expect("permits stay open");
         let namespace = object.namespace.as_deref().unwrap_or_default();
-        let name = object.name.as_deref().unwrap_or_default();
-        let mut finalizers = object.finalizers.clone().unwrap_or_default();
-        finalizers.retain(|finalizer| finalizer != D::FINALIZER);
-        if add {
-            finalizers.push(D::FINALIZER.to_owned());
-        }
-        // Only if nobody changed the object meanwhile: the list is written as a whole.
-        let patch = Patch::Merge(json!({"metadata": {
-            "uid": object.uid,
-            "resourceVersion": object.resource_version,
-            "finalizers": finalizers,
-        }}));
-        let api = self.context.api::<D>(namespace);
-        match in_time(api.patch_metadata(name, &PatchParams::default(), &patch)).await {
-            Ok(_) => true,
-            Err(error) if is_gone(&error) => true,
-            Err(kube::Error::Api(status)) if status.code == 409 => false,
-            Err(error) => {
-                warn!(kind = %D::kind(&()), namespace, name, %error, "finalizer was not changed");
-                false
-            }
-        }
+        finalizer(&self.context.api::<D>(namespace), object, add).await
     }
 
     /// Tells people about an object.
@@ -147,6 +124,34 @@ impl Writer<'_> {
         let reason = news.reason.clone();
         if timeout(PATIENCE, self.context.event(about, news)).await.is_err() {
             warn!(reason, "event was not written in time");
+        }
+    }
+}
+
+/// Adds or removes our finalizer. False: it was not done.
+///
+/// Only metadata comes and goes, so that it can be done for what cannot be read.
+pub(crate) async fn finalizer<D: Declared>(api: &Api<D>, object: &ObjectMeta, add: bool) -> bool {
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let name = object.name.as_deref().unwrap_or_default();
+    let mut finalizers = object.finalizers.clone().unwrap_or_default();
+    finalizers.retain(|finalizer| finalizer != D::FINALIZER);
+    if add {
+        finalizers.push(D::FINALIZER.to_owned());
+    }
+    // Only if nobody changed the object meanwhile: the list is written as a whole.
+    let patch = Patch::Merge(json!({"metadata": {
+        "uid": object.uid,
+        "resourceVersion": object.resource_version,
+        "finalizers": finalizers,
+    }}));
+    match in_time(api.patch_metadata(name, &PatchParams::default(), &patch)).await {
+        Ok(_) => true,
+        Err(error) if is_gone(&error) => true,
+        Err(kube::Error::Api(status)) if status.code == 409 => false,
+        Err(error) => {
+            warn!(kind = %D::kind(&()), namespace, name, %error, "finalizer was not changed");
+            false
         }
     }
 }

@@ -1,6 +1,7 @@
 //! An operator and a world around an API server, on paused time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -67,6 +68,24 @@ impl Operator {
 impl Drop for Operator {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A process that is stopped for a while, with its timers: the time since boot goes on without them.
+#[derive(Clone, Default)]
+pub struct Stops(Arc<AtomicU64>);
+
+impl Stops {
+    /// The paused clock of the test, and the stops.
+    pub fn clock(&self) -> Clock {
+        let (started, stopped) = (Instant::now(), Arc::clone(&self.0));
+        let seconds = move || Duration::from_secs(stopped.load(Ordering::Relaxed));
+        Clock::default().with_since_boot(move || started.elapsed() + seconds())
+    }
+
+    /// Stops it for longer than any Lease lasts. Whoever calls this goes on at the same moment.
+    pub fn stop(&self) {
+        self.0.fetch_add(20, Ordering::Relaxed);
     }
 }
 

@@ -12,4 +12,5 @@ mod resets;
 mod scale;
 #[path = "../support/mod.rs"]
 mod support;
+mod term;
 mod topics;

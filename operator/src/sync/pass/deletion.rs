@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::future::join_all;
 use kube::ResourceExt as _;
-use rocketkube_client::ClientError;
 use tokio::time::Instant;
 
 use super::super::masters::{Masters, Refused};
@@ -158,12 +157,12 @@ async fn forget<D: Wire>(pass: &Pass<'_>, masters: &Masters, ends: &mut [End<'_,
                 continue;
             }
             let names = part.iter().map(|end| end.name());
-            let told = names.map(|name| D::forget(masters.admin(), namesrv, &cluster, name));
+            let told = names.map(|name| D::forget(masters.changes(), namesrv, &cluster, name));
             let answers = join_all(told).await;
             for (end, answer) in part.iter_mut().zip(answers) {
                 let Err(error) = answer else { continue };
                 end.left = Some(format!("name server {namesrv}: {error}"));
-                if !matches!(error, ClientError::Refused { .. }) {
+                if error.refusal().is_none() {
                     silence.clone_from(&end.left);
                 }
             }
