@@ -2,11 +2,13 @@
 
 from .cluster import ROOT, helm, kubectl
 from .clients import PRODUCT
-from .namespace import Namespace
+from .namespace import KINDS, Namespace
 from .shell import until
 
 # The release that comes after: the same image under another name.
 NEXT = "test.local/rocketkube:next"
+# The same under the name that the documentation gives it.
+DOCUMENTED = "registry.example.com/rocketkube:0.1.0"
 NAMESPACE = "rocketkube"
 NAME = "rocketkube"
 OPERATOR = "rocketkube-operator"
@@ -34,8 +36,13 @@ def install(chart=CHART, namespace=NAMESPACE, words=(), changed=None):
 
 
 def uninstall(namespace=NAMESPACE):
-    helm("uninstall", NAME, "--namespace", namespace, "--wait")
+    helm("uninstall", NAME, "--namespace", namespace, "--wait", "--ignore-not-found")
     until(60, "the operator is gone", lambda: not operator_pods(namespace))
+
+
+def give_definitions(namespace):
+    """Lets the release of another namespace have the definitions, which outlive the one that made them."""
+    kubectl("annotate", "crd", *KINDS.values(), f"meta.helm.sh/release-namespace={namespace}", "--overwrite")
 
 
 def namespace():

@@ -40,9 +40,8 @@ def scenario(number, sentence, alone=False):
 class Run:
     """One scenario under way: its namespaces, and what it measured."""
 
-    def __init__(self, number, started):
-        self.number, self.helm_started = number, started
-        self.namespaces, self.measured = [], []
+    def __init__(self, number):
+        self.number, self.namespaces, self.measured = number, [], []
         self.namespace = self.another()
 
     def another(self, suffix=""):
@@ -73,12 +72,12 @@ def execute_all(chosen, lanes, *settings):
     return results
 
 
-def execute(one, started, folder, keep):
+def execute(one, folder, keep):
     """Runs a scenario, prints how it ended, and returns whether it passed."""
     begin, error = time.monotonic(), None
     run = None
     try:
-        run = Run(one.number, started)
+        run = Run(one.number)
         one.act(run)
     except Failure as failure:
         error = str(failure)
