@@ -2,6 +2,7 @@
 
 mod apply;
 mod build;
+mod claims;
 mod compare;
 mod conditions;
 mod image;

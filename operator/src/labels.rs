@@ -37,6 +37,8 @@ pub(crate) const POD_ANNOTATIONS: &str = "mq.rocketkube.dev/pod-annotations";
 pub(crate) const PAUSED: &str = "mq.rocketkube.dev/paused";
 /// On a `BrokerSet`: a time, at which its brokers are restarted. On broker pods: the last that was.
 pub(crate) const RESTART_AT: &str = "mq.rocketkube.dev/restart-at";
+/// On a `BrokerSet`: uids, separated by commas, of deleted claims that may go with their messages.
+pub(crate) const DISCARD_DATA: &str = "mq.rocketkube.dev/discard-data";
 
 /// Whether a `BrokerSet` is to be left as it is, with all that is in it.
 pub(crate) fn is_paused(set: &BrokerSet) -> bool {

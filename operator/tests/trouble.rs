@@ -1,5 +1,6 @@
 //! What goes wrong around a `BrokerSet`, and where people read of it.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod support;
 
@@ -314,6 +315,91 @@ async fn a_claim_that_is_being_deleted_is_told_of_while_its_messages_are_there()
     cluster.quiet().await;
     let (status, reason, _) = cluster.condition("orders", "StorageReady").unwrap();
     assert_eq!((status.as_str(), reason.as_str()), ("False", "ClaimDeleted"));
+}
+
+/// Deletes the claim of a group, which stays as long as the group's pod does; returns its uid.
+fn delete_claim(cluster: &Cluster, name: &str) -> String {
+    let claim = Id::new("", "persistentvolumeclaims", NAMESPACE, name);
+    cluster.server.objects(|objects| {
+        objects.edit(&claim, |claim| {
+            claim["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
+        });
+        objects.remove(&claim);
+        objects.get(&claim).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
+    })
+}
+
+fn uid(cluster: &Cluster, group: &str, resource: &str, name: &str) -> Value {
+    cluster.get(group, resource, name).unwrap()["metadata"]["uid"].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_claim_would_go_with_it_is_not_restarted_before_somebody_allows_it() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    let claim = delete_claim(&cluster, "data-orders-b0-0");
+    let pods = || ["orders-b0-0", "orders-b1-0"].map(|name| uid(&cluster, "", "pods", name));
+    let before = pods();
+    cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:2" }));
+    cluster.quiet().await;
+    assert_eq!(pods()[0], before[0]);
+    assert_ne!(pods()[1], before[1], "the other group goes on");
+    let (status, reason, message) = cluster.condition("orders", "Stalled").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "ClaimDeleted"));
+    let what_to_do = format!("bset orders --overwrite mq.rocketkube.dev/discard-data={claim}");
+    assert!(
+        message.starts_with("claim data-orders-b0-0 ") && message.contains(&what_to_do),
+        "{message}"
+    );
+    let mut events = cluster.events();
+    events.sort();
+    assert_eq!(events, ["ClaimDeleted", "ImageChanged"]);
+
+    cluster.annotate("orders", "mq.rocketkube.dev/discard-data", "uid-of-another".into());
+    cluster.quiet().await;
+    assert_eq!(pods()[0], before[0]);
+    cluster.annotate("orders", "mq.rocketkube.dev/discard-data", format!("x, {claim}").into());
+    cluster.quiet().await;
+    assert_ne!(pods()[0], before[0]);
+    assert_ne!(uid(&cluster, "", "persistentvolumeclaims", "data-orders-b0-0"), claim);
+    assert!(cluster.is_ready("orders"), "{:?}", cluster.condition("orders", "Ready"));
+    assert_eq!(cluster.condition("orders", "StorageReady").unwrap().1, "Bound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_claim_would_go_with_it_is_not_stopped_before_somebody_allows_it() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    cluster.server.take_calls();
+    let pod = uid(&cluster, "", "pods", "orders-b0-0");
+    // The operator hears of the spec alone.
+    cluster.apply("orders", &json!({ "groups": 2, "hibernate": true }));
+    cluster.server.objects(support::Objects::hold_watches);
+    let claim = delete_claim(&cluster, "data-orders-b0-0");
+    sleep(Duration::from_secs(1)).await;
+    cluster.server.objects(support::Objects::release_watches);
+    let calls = cluster.quiet().await;
+    let stops: Vec<_> = calls
+        .iter()
+        .filter(|call| call.changes() && call.body["spec"]["replicas"] == 0)
+        .map(|call| call.id().name)
+        .collect();
+    assert_eq!(stops, ["orders-b1"], "and no name server");
+    assert_eq!(uid(&cluster, "", "pods", "orders-b0-0"), pod);
+    assert_eq!(cluster.condition("orders", "Stalled").unwrap().1, "ClaimDeleted");
+    let (_, reason, message) = cluster.condition("orders", "Ready").unwrap();
+    assert_eq!(reason, "Hibernated");
+    assert!(message.starts_with("1 broker pods go on"), "{message}");
+    assert_eq!(cluster.events(), ["ClaimDeleted"]);
+
+    cluster.annotate("orders", "mq.rocketkube.dev/discard-data", claim.into());
+    cluster.quiet().await;
+    assert_eq!(cluster.phase("orders"), "Hibernated");
+    assert_eq!(cluster.condition("orders", "Stalled"), None);
 }
 
 #[tokio::test(start_paused = true)]

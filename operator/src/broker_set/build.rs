@@ -67,6 +67,9 @@ pub(crate) struct GroupFacts {
     /// Cluster address of the master Service. Brokers announce it, so there is none without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<IpAddr>,
+    /// Whether its pod goes on although the `BrokerSet` hibernates.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) keeps_pod: bool,
 }
 
 /// Names an object of the `BrokerSet`'s namespace.

@@ -7,6 +7,7 @@ use rocketkube_crds::broker_set::{BrokerSetStatus, GroupState, StorageKind};
 use rocketkube_crds::condition as kinds;
 
 use super::build::names;
+use super::claims;
 use super::status::{Group, View};
 use super::validate::{Problem, Reason};
 use crate::context::News;
@@ -107,12 +108,13 @@ fn ready(view: &View<'_>) -> Verdict {
 }
 
 fn stopping(view: &View<'_>) -> String {
-    match view.observed.pods_of("broker").count() {
-        0 if view.observed.sharers.is_empty() => {
+    let (observed, sharers) = (view.observed, &view.observed.sharers);
+    let keeps_pod = |group: &&Group| observed.keeps_pod(group.index);
+    match (observed.pods_of("broker").count(), view.groups.iter().filter(keeps_pod).count()) {
+        (0, _) if sharers.is_empty() => {
             "all pods are stopped; set spec.hibernate to false to go on".to_owned()
         }
-        0 => {
-            let sharers = &view.observed.sharers;
+        (0, _) => {
             let some: Vec<_> = sharers.iter().take(8).map(|sharer| sharer.name.as_str()).collect();
             let some = some.join(", ");
             format!(
@@ -120,7 +122,8 @@ fn stopping(view: &View<'_>) -> String {
                  false to go on"
             )
         }
-        left => format!("{left} broker pods are still stopping"),
+        (left, 0) => format!("{left} broker pods are still stopping"),
+        (_, kept) => format!("{kept} broker pods go on, because their claims would go with them"),
     }
 }
 
@@ -196,16 +199,12 @@ fn storage(view: &View<'_>) -> Verdict {
         let message = "messages are in directories that go with their pods";
         return Verdict::yes(kinds::STORAGE_READY, "Ephemeral", message);
     }
+    if let Some(message) = claims::told(observed) {
+        return Verdict::no(kinds::STORAGE_READY, "ClaimDeleted", message);
+    }
     for group in &view.groups {
         let name = names::claim(&observed.key.name, group.index);
         let claim = observed.claims.iter().find(|c| c.metadata.name.as_ref() == Some(&name));
-        if claim.is_some_and(|claim| claim.metadata.deletion_timestamp.is_some()) {
-            let message = format!(
-                "claim {name} is being deleted: when its pod is replaced, all messages of its group go \
-                 with it; nothing stops that but to consume them before, or to copy the volume"
-            );
-            return Verdict::no(kinds::STORAGE_READY, "ClaimDeleted", message);
-        }
         let phase = claim.and_then(|claim| claim.status.as_ref()?.phase.as_deref());
         match phase {
             Some("Bound") => {}

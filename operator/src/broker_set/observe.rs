@@ -1,6 +1,7 @@
 //! What there is of a `BrokerSet`: the only reads of a pass, but for those that gate a restart.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DynamicObject, ListParams};
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt as _};
 use rocketkube_crds::broker_set::GroupState;
@@ -102,6 +103,10 @@ pub(crate) async fn observe(
         }
     }
     observed.sort(seen, &wanted);
+    if set.spec.hibernate && observed.pods_of("broker").next().is_some() {
+        // A cache may not know yet that a claim goes with the pod which is to be stopped.
+        observed.claims = live_of(&worker.context, &observed.key).await?;
+    }
     observed.refusals = refusals(&observed, &worker.context).await;
     Ok(observed)
 }
@@ -159,6 +164,18 @@ pub(crate) async fn live(
     let api: Api<DynamicObject> =
         Api::namespaced_with(context.client.clone(), namespace, &id.kind.resource());
     api.get_opt(&id.name).await
+}
+
+/// All objects of a kind that belong to a `BrokerSet`, past all caches.
+pub(crate) async fn live_of<K>(context: &Context, key: &Key) -> Result<Vec<K>, kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + fmt::Debug,
+    K::DynamicType: Default,
+{
+    let ours =
+        format!("{}={},{}={FIELD_MANAGER}", labels::BROKER_SET, key.name, labels::MANAGED_BY);
+    let params = ListParams::default().labels(&ours);
+    Ok(context.api::<K>(&key.namespace).list(&params).await?.items)
 }
 
 fn shared(set: &BrokerSet, key: &Key, worker: &Worker) -> Option<Arc<BrokerSet>> {

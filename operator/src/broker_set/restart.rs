@@ -2,24 +2,27 @@
 //! because a group of one member does not answer meanwhile.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod, PodSpec};
-use kube::api::{DeleteParams, ListParams, Preconditions};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim, Pod, PodSpec};
+use kube::api::{DeleteParams, Preconditions};
 use kube::{Error, ResourceExt as _};
 use tracing::info;
 
 use super::apply;
 use super::build::names;
+use super::claims;
 use super::name_servers::NameServerView;
-use super::observe::{Observed, is_ready};
+use super::observe::{Observed, is_ready, live_of};
 use super::validate::Problem;
 use crate::context::News;
-use crate::{Context, FIELD_MANAGER, labels};
+use crate::{Context, labels};
 
 /// A group: what its pod should be, and its pod.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) wanted: StatefulSet,
     pub(crate) pod: Option<Pod>,
+    /// Whether messages would go with the pod.
+    pub(crate) keeps_pod: bool,
 }
 
 /// A pod that has to go, so that one with the right template comes.
@@ -36,10 +39,7 @@ pub(crate) struct Restart {
 /// Gives back what the API server does not allow.
 pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<Vec<Problem>, Error> {
     let mut problems = Vec::new();
-    let groups = 0..observed.set.spec.groups;
-    let cached = groups.filter_map(|index| {
-        Some(Member { wanted: observed.stateful_set(index)?, pod: observed.pod(index).cloned() })
-    });
+    let cached = (0..observed.set.spec.groups).filter_map(|index| Member::of(observed, index));
     // Name servers go first: with an image that does not work, brokers are left as they are.
     let may_serve = NameServerView::of(observed).complete;
     let allowed = |restart: &Restart| may_serve || !restart.serves;
@@ -69,15 +69,14 @@ pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<Ve
 
 async fn members(observed: &Observed, context: &Context) -> Result<Vec<Member>, Error> {
     let key = &observed.key;
-    let ours =
-        format!("{}={},{}={FIELD_MANAGER}", labels::BROKER_SET, key.name, labels::MANAGED_BY);
-    let params = ListParams::default().labels(&ours);
-    let sets = context.api::<StatefulSet>(&key.namespace).list(&params).await?.items;
-    let pods = context.api::<Pod>(&key.namespace).list(&params).await?.items;
+    let sets: Vec<StatefulSet> = live_of(context, key).await?;
+    let pods: Vec<Pod> = live_of(context, key).await?;
+    let claims: Vec<PersistentVolumeClaim> = live_of(context, key).await?;
     let named = |index| {
         let wanted = sets.iter().find(|set| set.name_any() == names::group(&key.name, index))?;
         let pod = pods.iter().find(|pod| pod.name_any() == names::pod(&key.name, index));
-        Some(Member { wanted: wanted.clone(), pod: pod.cloned() })
+        let keeps_pod = claims::protected(&claims, &observed.set, index).is_some();
+        Some(Member { wanted: wanted.clone(), pod: pod.cloned(), keeps_pod })
     };
     Ok((0..observed.set.spec.groups).filter_map(named).collect())
 }
@@ -103,7 +102,7 @@ async fn announce(restart: &Restart, observed: &Observed, context: &Context) {
 /// The pods that have to go now: all that serve nothing anyway, so that broken groups do not wait for
 /// each other; and else one that serves, if all other groups do.
 pub(crate) fn due(members: &[Member]) -> Vec<Restart> {
-    let outdated = |member: &&Member| member.is_outdated();
+    let outdated = |member: &&Member| member.is_outdated() && !member.keeps_pod;
     let broken: Vec<_> =
         members.iter().filter(outdated).filter(|member| !member.serves()).collect();
     if !broken.is_empty() {
@@ -115,6 +114,15 @@ pub(crate) fn due(members: &[Member]) -> Vec<Restart> {
 }
 
 impl Member {
+    /// What caches have of a group.
+    pub(crate) fn of(observed: &Observed, index: i32) -> Option<Self> {
+        Some(Self {
+            wanted: observed.stateful_set(index)?,
+            pod: observed.pod(index).cloned(),
+            keeps_pod: observed.keeps_pod(index),
+        })
+    }
+
     /// Whether it should have no pod.
     fn is_stopped(&self) -> bool {
         self.wanted.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
@@ -228,6 +236,7 @@ mod tests {
         Member {
             wanted: serde_json::from_value(wanted).unwrap(),
             pod: Some(serde_json::from_value(pod).unwrap()),
+            keeps_pod: false,
         }
     }
 
@@ -257,6 +266,16 @@ mod tests {
             [member(0, "b", "a", true), member(1, "b", "a", false), member(2, "b", "a", false)];
         assert_eq!(names(&members), ["set-b1-0", "set-b2-0"]);
         assert_eq!(due(&members)[0].reason, "RevisionRepair");
+    }
+
+    #[test]
+    fn a_pod_that_messages_would_go_with_is_left_and_the_others_go_on() {
+        let mut members = [member(0, "b", "a", true), member(1, "b", "a", true)];
+        members[0].keeps_pod = true;
+        assert_eq!(names(&members), ["set-b1-0"]);
+        let mut broken = [member(0, "b", "a", false), member(1, "b", "a", false)];
+        broken[0].keeps_pod = true;
+        assert_eq!(names(&broken), ["set-b1-0"]);
     }
 
     #[test]

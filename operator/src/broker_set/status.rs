@@ -107,11 +107,7 @@ impl<'a> View<'a> {
 
 fn group(observed: &Observed, outcome: &Outcome, index: i32) -> Group {
     let pod = observed.pod(index);
-    let wanted = observed.stateful_set(index);
-    let current = wanted.zip(pod).is_some_and(|(wanted, pod)| {
-        let wanted = Member { wanted, pod: Some(pod.clone()) };
-        wanted.is_current()
-    });
+    let current = Member::of(observed, index).is_some_and(|member| member.is_current());
     let told = outcome
         .facts
         .as_ref()

@@ -3,8 +3,10 @@
 use k8s_openapi::api::core::v1::{ContainerStateWaiting, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
+use super::claims;
 use super::observe::{Observed, Refusal, is_ready};
 use super::pods;
+use super::restart::Member;
 
 /// What keeps a pod from serving until somebody acts. Reasons of condition `Stalled`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +23,12 @@ pub(crate) fn find(observed: &Observed) -> Option<Trouble> {
         .iter()
         .filter_map(of_pod)
         .chain(refused)
+        .chain(of_claims(observed))
         .chain(of_name_server(observed))
         .collect();
-    let order = ["PodRefused", "ImagePull", "BadContainer", "CrashLoop", "Unschedulable"];
+    // What to do about any other may end a pod, and messages with it.
+    let order =
+        ["ClaimDeleted", "PodRefused", "ImagePull", "BadContainer", "CrashLoop", "Unschedulable"];
     found.sort_by_key(|trouble| order.iter().position(|reason| *reason == trouble.reason));
     found.into_iter().next()
 }
@@ -34,6 +39,16 @@ fn refused(Refusal { of, words }: &Refusal) -> Trouble {
         "{of} cannot make its pod: {words}; see spec.resources, spec.pod, and quotas of the namespace"
     );
     Trouble { reason: "PodRefused", message }
+}
+
+/// Pods that should be stopped or replaced, and are not because messages would go with them.
+fn of_claims(observed: &Observed) -> Option<Trouble> {
+    let should_go = |index: i32| {
+        let is_outdated = || Member::of(observed, index).is_some_and(|it| it.is_outdated());
+        observed.keeps_pod(index) && (observed.set.spec.hibernate || is_outdated())
+    };
+    let message = || Some(Trouble { reason: "ClaimDeleted", message: claims::told(observed)? });
+    (0..observed.existing_groups()).any(should_go).then(message)?
 }
 
 fn of_name_server(observed: &Observed) -> Option<Trouble> {

@@ -228,6 +228,7 @@ fn facts(observed: &Observed, context: &Context, name_servers: String) -> Facts 
     let of_group = |index| GroupFacts {
         state: group_state(observed, context, index, anybody_active),
         address: observed.address(index),
+        keeps_pod: observed.set.spec.hibernate && observed.keeps_pod(index),
     };
     Facts {
         image: image(observed, context),

@@ -58,7 +58,7 @@ fn stateful_set(objects: &mut Objects, id: &Id, set: &Value) -> bool {
     let pod_id = Id::new("", "pods", &id.namespace, &format!("{}-0", id.name));
     let revision = revision(&set["spec"]["template"]);
     let wanted = set["spec"]["replicas"] == 1;
-    let mut moved = claim(objects, id, set);
+    let mut moved = release_claim(objects, id) || claim(objects, id, set);
     match objects.get(&pod_id).cloned() {
         None if wanted && set["spec"]["template"]["spec"]["priorityClassName"] == "no-such" => {
             moved |= refuse(objects, id, set);
@@ -116,10 +116,26 @@ fn refuse(objects: &mut Objects, id: &Id, set: &Value) -> bool {
     true
 }
 
+fn claim_of(id: &Id) -> Id {
+    Id::new("", "persistentvolumeclaims", &id.namespace, &format!("data-{}-0", id.name))
+}
+
+/// Lets a deleted claim go once there is no pod that uses it.
+fn release_claim(objects: &mut Objects, id: &Id) -> bool {
+    let (claim, pod) =
+        (claim_of(id), Id::new("", "pods", &id.namespace, &format!("{}-0", id.name)));
+    let leaves =
+        objects.get(&claim).is_some_and(|it| !it["metadata"]["deletionTimestamp"].is_null());
+    if !leaves || objects.get(&pod).is_some() {
+        return false;
+    }
+    objects.edit(&claim, |claim| claim["metadata"]["finalizers"] = json!([]));
+    true
+}
+
 fn claim(objects: &mut Objects, id: &Id, set: &Value) -> bool {
     let Some(template) = set.pointer("/spec/volumeClaimTemplates/0") else { return false };
-    let claim =
-        Id::new("", "persistentvolumeclaims", &id.namespace, &format!("data-{}-0", id.name));
+    let claim = claim_of(id);
     if objects.get(&claim).is_some() {
         return false;
     }

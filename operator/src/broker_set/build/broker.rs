@@ -59,7 +59,8 @@ pub(super) fn of_group(
     children.push(Kind::Service, master, service);
     let name = names::group(&rendering.name, index);
     if let Some(address) = group.address {
-        let stateful_set = stateful_set(rendering, index, &name, address);
+        let replicas = i32::from(!rendering.set.spec.hibernate || group.keeps_pod);
+        let stateful_set = stateful_set(rendering, index, &name, address, replicas);
         children.push(Kind::StatefulSet, name, stateful_set);
     } else {
         children.awaiting.push(ChildId { kind: Kind::StatefulSet, name });
@@ -87,14 +88,20 @@ fn master_service(rendering: &Rendering<'_>, index: i32, name: &str) -> Value {
     })
 }
 
-fn stateful_set(rendering: &Rendering<'_>, index: i32, name: &str, address: IpAddr) -> Value {
+fn stateful_set(
+    rendering: &Rendering<'_>,
+    index: i32,
+    name: &str,
+    address: IpAddr,
+    replicas: i32,
+) -> Value {
     let storage = &rendering.set.spec.storage;
     let when_deleted = match storage.retention.when_deleted {
         WhenDeleted::Retain => "Retain",
         WhenDeleted::Delete => "Delete",
     };
     let mut spec = json!({
-        "replicas": i32::from(!rendering.set.spec.hibernate),
+        "replicas": replicas,
         "serviceName": names::brokers(&rendering.name),
         "selector": { "matchLabels": rendering.selector(COMPONENT, Some(index)) },
         "podManagementPolicy": "Parallel",
