@@ -34,9 +34,9 @@ use tracing::{debug, warn};
 
 use self::build::Facts;
 use self::observe::{Observed, observe};
+use self::restart::Restarted;
 use self::sharing::Sharing;
 use self::status::{Outcome, View};
-use self::validate::Problem;
 use crate::caches::Caches;
 use crate::context::{Context, Key, News, Scope};
 use crate::labels;
@@ -151,13 +151,13 @@ async fn reconcile(guarded: Arc<Guarded>, worker: Arc<Worker>) -> Result<Action,
 async fn pass(set: &Arc<BrokerSet>, worker: &Worker) -> Result<Action, kube::Error> {
     let context = &worker.context;
     let mut observed = observe(set, worker).await?;
-    let mut failed = None;
+    let (mut failed, mut wait) = (None, None);
     let mut outcome = Outcome { paused: labels::is_paused(set), ..Outcome::default() };
     match validate::validate(&observed, context) {
         Ok(facts) => {
             if !outcome.paused {
                 match act(&mut observed, &facts, context).await {
-                    Ok(problems) => outcome.problems = problems,
+                    Ok(made) => (outcome.problems, wait) = (made.problems, made.wait),
                     Err(error) => failed = Some(error),
                 }
             }
@@ -181,23 +181,24 @@ async fn pass(set: &Arc<BrokerSet>, worker: &Worker) -> Result<Action, kube::Err
     let until = restart.map(|at| at.duration_since(context.clock.now()));
     // Nobody tells when the time has come.
     let until = until.and_then(|until| Duration::try_from(until).ok()).filter(|it| !it.is_zero());
-    let look = next_look(&view);
-    Ok(Action::requeue(until.map_or(look, |until| look.min(until))))
+    let looks = [Some(next_look(&view)), until, wait].into_iter().flatten();
+    Ok(looks.min().map_or_else(Action::await_change, Action::requeue))
 }
 
-/// Makes everything what a valid spec says, and gives back what the API server does not take.
+/// Makes everything what a valid spec says, and gives back what the API server does not take, and
+/// when the next pod may be restarted.
 async fn act(
     observed: &mut Observed,
     facts: &Facts,
     context: &Context,
-) -> Result<Vec<Problem>, kube::Error> {
+) -> Result<Restarted, kube::Error> {
     let children = build::build(&observed.set, facts);
     let mut problems = apply::apply(&children, observed, context).await?;
     problems.extend(pods::label(observed, facts, context).await?);
     if problems.is_empty() {
-        problems.extend(restart::restart(observed, context).await?);
+        return restart::restart(observed, context).await;
     }
-    Ok(problems)
+    Ok(Restarted { problems, wait: None })
 }
 
 /// When to look again, should no watch tell of anything.

@@ -195,6 +195,50 @@ async fn a_new_image_restarts_one_group_at_a_time_and_says_so_before() {
     }
 }
 
+fn image_of(cluster: &Cluster, pod: &str) -> Option<Value> {
+    Some(cluster.get("", "pods", pod)?["spec"]["containers"][0]["image"].clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_group_is_restarted_when_clients_have_heard_that_the_last_is_back() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:2" }));
+    let is_new = |pod| image_of(&cluster, pod).is_some_and(|image| image == "rocketkube:2");
+    assert!(cluster.until_soon(|_| is_new("orders-b0-0")).await);
+    sleep(Duration::from_secs(33)).await;
+    assert_eq!(image_of(&cluster, "orders-b1-0"), Some("rocketkube:1".into()));
+    sleep(Duration::from_secs(3)).await;
+    assert!(is_new("orders-b1-0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_group_is_restarted_while_the_last_takes_no_messages() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({ "groups": 2 }));
+    cluster.quiet().await;
+    let set = cluster.get("mq.rocketkube.dev", "brokersets", "orders").unwrap();
+    let uid = set["metadata"]["uid"].as_str().map(str::to_owned);
+    let tell = |full: Option<&str>| {
+        let hindrance = |words: &str| Hindrance { full: Some(words.to_owned()), is_unknown: false };
+        let hindered = full.map(|words| (0, hindrance(words))).into_iter().collect();
+        let report = SyncReport { uid: uid.clone(), hindered, ..SyncReport::default() };
+        operator.context.publish_sync(&Key::new(NAMESPACE, "orders"), Some(report));
+    };
+    cluster.apply("orders", &json!({ "groups": 2, "image": "rocketkube:2" }));
+    let is_new = |pod| image_of(&cluster, pod).is_some_and(|image| image == "rocketkube:2");
+    assert!(cluster.until_soon(|_| is_new("orders-b0-0")).await);
+    tell(Some("the disk is full"));
+    cluster.quiet().await;
+    assert_eq!(image_of(&cluster, "orders-b1-0"), Some("rocketkube:1".into()));
+    tell(None);
+    cluster.quiet().await;
+    assert!(is_new("orders-b1-0"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_bad_image_reaches_a_name_server_first_and_no_broker() {
     let cluster = Cluster::new();

@@ -1,6 +1,10 @@
 //! Replaces broker pods that do not run what the spec says: one group at a time, and announced,
 //! because a group of one member does not answer meanwhile.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim, Pod, PodSpec};
 use kube::api::{DeleteParams, Preconditions};
@@ -13,8 +17,13 @@ use super::claims;
 use super::name_servers::NameServerView;
 use super::observe::{Observed, is_ready, live_of};
 use super::validate::Problem;
-use crate::context::News;
+use crate::context::{Hindrance, News};
 use crate::{Context, labels};
+
+/// How long a group has been back before the next is restarted. Clients refresh their routes every 30 s,
+/// and one that did so while a group was away does not know it: if the next went before the client asks
+/// again, it would have no group to send to. And a margin.
+const ROUTE_GRACE: SignedDuration = SignedDuration::from_secs(35);
 
 /// A group: what its pod should be, and its pod.
 #[derive(Debug)]
@@ -23,6 +32,25 @@ pub(crate) struct Member {
     pub(crate) pod: Option<Pod>,
     /// Whether messages would go with the pod.
     pub(crate) keeps_pod: bool,
+    /// Whether clients send to the group once its pod is ready.
+    pub(crate) takes_messages: bool,
+}
+
+/// The pods that have to go now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) restarts: Vec<Restart>,
+    /// After which time there may be more, if there is nothing else to wait for.
+    pub(crate) wait: Option<Duration>,
+}
+
+/// What came of the restarts that were due.
+#[derive(Debug, Default)]
+pub(crate) struct Restarted {
+    /// What the API server does not allow.
+    pub(crate) problems: Vec<Problem>,
+    /// See [`Due::wait`]. Nobody tells when that has passed.
+    pub(crate) wait: Option<Duration>,
 }
 
 /// A pod that has to go, so that one with the right template comes.
@@ -36,17 +64,23 @@ pub(crate) struct Restart {
 
 /// Deletes the pods that are due now. Decided on what the API server says at this moment: what a cache
 /// says may be older than the last restart.
-/// Gives back what the API server does not allow.
-pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<Vec<Problem>, Error> {
-    let mut problems = Vec::new();
-    let cached = (0..observed.set.spec.groups).filter_map(|index| Member::of(observed, index));
+pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<Restarted, Error> {
+    let hindered = context.sync.report_on(&observed.set).unwrap_or_default().hindered;
+    let cached = |index| {
+        let takes_messages = takes_messages(observed, &hindered, index);
+        Some(Member { takes_messages, ..Member::of(observed, index)? })
+    };
+    let cached: Vec<_> = (0..observed.set.spec.groups).filter_map(cached).collect();
     // Name servers go first: with an image that does not work, brokers are left as they are.
     let may_serve = NameServerView::of(observed).complete;
     let allowed = |restart: &Restart| may_serve || !restart.serves;
-    if !due(&cached.collect::<Vec<_>>()).iter().any(allowed) {
-        return Ok(problems);
+    let mut now = due(&cached, context.clock.now());
+    if now.restarts.iter().any(allowed) {
+        let members = members(observed, &hindered, context).await?;
+        now = due(&members, context.clock.now());
     }
-    for restart in due(&members(observed, context).await?).into_iter().filter(allowed) {
+    let mut problems = Vec::new();
+    for restart in now.restarts.into_iter().filter(allowed) {
         announce(&restart, observed, context).await;
         let Restart { pod, uid, reason, .. } = restart;
         let preconditions = Some(Preconditions { uid, resource_version: None });
@@ -64,10 +98,18 @@ pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<Ve
             }
         }
     }
-    Ok(problems)
+    Ok(Restarted { problems, wait: now.wait })
 }
 
-async fn members(observed: &Observed, context: &Context) -> Result<Vec<Member>, Error> {
+fn takes_messages(observed: &Observed, hindered: &BTreeMap<i32, Hindrance>, index: i32) -> bool {
+    observed.was_active(index) && !hindered.contains_key(&index)
+}
+
+async fn members(
+    observed: &Observed,
+    hindered: &BTreeMap<i32, Hindrance>,
+    context: &Context,
+) -> Result<Vec<Member>, Error> {
     let key = &observed.key;
     let sets: Vec<StatefulSet> = live_of(context, key).await?;
     let pods: Vec<Pod> = live_of(context, key).await?;
@@ -76,7 +118,8 @@ async fn members(observed: &Observed, context: &Context) -> Result<Vec<Member>, 
         let wanted = sets.iter().find(|set| set.name_any() == names::group(&key.name, index))?;
         let pod = pods.iter().find(|pod| pod.name_any() == names::pod(&key.name, index));
         let keeps_pod = claims::protected(&claims, &observed.set, index).is_some();
-        Some(Member { wanted: wanted.clone(), pod: pod.cloned(), keeps_pod })
+        let takes_messages = takes_messages(observed, hindered, index);
+        Some(Member { wanted: wanted.clone(), pod: pod.cloned(), keeps_pod, takes_messages })
     };
     Ok((0..observed.set.spec.groups).filter_map(named).collect())
 }
@@ -100,17 +143,29 @@ async fn announce(restart: &Restart, observed: &Observed, context: &Context) {
 }
 
 /// The pods that have to go now: all that serve nothing anyway, so that broken groups do not wait for
-/// each other; and else one that serves, if all other groups do.
-pub(crate) fn due(members: &[Member]) -> Vec<Restart> {
+/// each other; and else one that serves, if clients know all other groups.
+pub(crate) fn due(members: &[Member], now: Timestamp) -> Due {
     let outdated = |member: &&Member| member.is_outdated() && !member.keeps_pod;
     let broken: Vec<_> =
         members.iter().filter(outdated).filter(|member| !member.serves()).collect();
     if !broken.is_empty() {
-        return broken.into_iter().filter_map(Member::restart).collect();
+        let restarts = broken.into_iter().filter_map(Member::restart).collect();
+        return Due { restarts, wait: None };
     }
-    let all_serve = members.iter().all(|member| member.is_stopped() || member.serves());
-    let first = members.iter().find(outdated).filter(|_| all_serve);
-    first.and_then(Member::restart).into_iter().collect()
+    let mut wait = None;
+    for member in members.iter().filter(outdated) {
+        let others = members.iter().filter(|it| !std::ptr::eq(*it, member) && !it.is_stopped());
+        // A group that takes no messages does not wait for others of the kind: a restart may mend it.
+        let is_there = |it: &Member| it.serves() && (it.takes_messages || !member.takes_messages);
+        let known_in = |it: &Member| is_there(it).then(|| it.known_in(now));
+        let Some(waits) = others.map(known_in).collect::<Option<Vec<_>>>() else { continue };
+        let longest = waits.into_iter().max().unwrap_or_default();
+        if longest.is_zero() {
+            return Due { restarts: member.restart().into_iter().collect(), wait: None };
+        }
+        wait = Some(wait.map_or(longest, |wait: Duration| wait.min(longest)));
+    }
+    Due { restarts: Vec::new(), wait }
 }
 
 impl Member {
@@ -120,7 +175,15 @@ impl Member {
             wanted: observed.stateful_set(index)?,
             pod: observed.pod(index).cloned(),
             keeps_pod: observed.keeps_pod(index),
+            takes_messages: observed.was_active(index),
         })
+    }
+
+    /// In what time clients that were connected have heard that its pod is there; none if they have.
+    fn known_in(&self, now: Timestamp) -> Duration {
+        let since = self.pod.as_ref().and_then(ready_since);
+        let left = since.map(|since| ROUTE_GRACE - now.duration_since(since));
+        left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default()
     }
 
     /// Whether it should have no pod.
@@ -195,6 +258,12 @@ impl Member {
     }
 }
 
+fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    let ready = conditions.find(|condition| condition.type_ == "Ready")?;
+    Some(ready.last_transition_time.as_ref()?.0)
+}
+
 /// Ours: somebody else may have added others.
 fn broker(spec: &PodSpec) -> Option<&k8s_openapi::api::core::v1::Container> {
     spec.containers.iter().find(|container| container.name == "broker")
@@ -209,6 +278,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
 
     /// A group whose pod was made from template `has` and should be of `wants`.
     fn member(index: i32, wants: &str, has: &str, ready: bool) -> Member {
@@ -232,16 +305,23 @@ mod tests {
         pod["metadata"]["name"] = format!("set-b{index}-0").into();
         pod["metadata"]["uid"] = format!("uid-{index}").into();
         let status = if ready { "True" } else { "False" };
-        pod["status"] = json!({ "conditions": [{ "type": "Ready", "status": status }] });
+        let ready =
+            json!({ "type": "Ready", "status": status, "lastTransitionTime": at(0).to_string() });
+        pod["status"] = json!({ "conditions": [ready] });
         Member {
             wanted: serde_json::from_value(wanted).unwrap(),
             pod: Some(serde_json::from_value(pod).unwrap()),
             keeps_pod: false,
+            takes_messages: true,
         }
     }
 
     fn names(members: &[Member]) -> Vec<String> {
-        due(members).into_iter().map(|restart| restart.pod).collect()
+        names_at(members, 1_000)
+    }
+
+    fn names_at(members: &[Member], second: i64) -> Vec<String> {
+        due(members, at(second)).restarts.into_iter().map(|restart| restart.pod).collect()
     }
 
     #[test]
@@ -249,7 +329,7 @@ mod tests {
         let members =
             [member(0, "b", "b", true), member(1, "b", "a", true), member(2, "b", "a", true)];
         assert_eq!(names(&members), ["set-b1-0"]);
-        assert_eq!(due(&members)[0].reason, "ImageChanged");
+        assert_eq!(due(&members, at(1_000)).restarts[0].reason, "ImageChanged");
     }
 
     #[test]
@@ -261,11 +341,39 @@ mod tests {
     }
 
     #[test]
+    fn the_next_group_waits_until_clients_know_the_one_that_came_back() {
+        let members = [member(0, "b", "b", true), member(1, "b", "a", true)];
+        assert_eq!(
+            due(&members, at(34)),
+            Due { restarts: vec![], wait: Some(Duration::from_secs(1)) }
+        );
+        assert_eq!(names_at(&members, 35), ["set-b1-0"]);
+        assert_eq!(names_at(&members[1..], 0), ["set-b1-0"], "the only one waits for nobody");
+        let mut broken = [member(0, "b", "b", true), member(1, "b", "a", false)];
+        assert_eq!(names_at(&broken, 0), ["set-b1-0"], "nobody sends to that");
+        broken[0].wanted.spec.as_mut().unwrap().replicas = Some(0);
+        broken[1] = member(1, "b", "a", true);
+        assert_eq!(names_at(&broken, 0), ["set-b1-0"], "the other is to be stopped");
+    }
+
+    #[test]
+    fn a_group_that_takes_no_messages_keeps_those_that_do_and_not_its_like() {
+        let mut members = [member(0, "b", "a", true), member(1, "b", "b", true)];
+        members[1].takes_messages = false;
+        assert_eq!(due(&members, at(1_000)), Due::default());
+        members[0].takes_messages = false;
+        assert_eq!(names(&members), ["set-b0-0"]);
+        let mut members = [member(0, "b", "a", true), member(1, "b", "a", true)];
+        members[1].takes_messages = false;
+        assert_eq!(names(&members), ["set-b1-0"], "it goes first, and may be mended by that");
+    }
+
+    #[test]
     fn pods_that_serve_nothing_are_all_replaced_at_once() {
         let members =
             [member(0, "b", "a", true), member(1, "b", "a", false), member(2, "b", "a", false)];
         assert_eq!(names(&members), ["set-b1-0", "set-b2-0"]);
-        assert_eq!(due(&members)[0].reason, "RevisionRepair");
+        assert_eq!(due(&members, at(1_000)).restarts[0].reason, "RevisionRepair");
     }
 
     #[test]

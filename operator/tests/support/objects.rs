@@ -4,10 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::channel::mpsc::UnboundedSender;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::merge;
 use super::request::{Call, Verb};
+
+/// When a server starts, by the wall clock: 17 March 2030, 17:46:40.
+const START: i64 = 1_900_000_000;
 
 /// Names an object of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +68,7 @@ pub struct Objects {
     /// How often an object of a name was deleted.
     deletions: BTreeMap<Id, usize>,
     changed: std::sync::Arc<tokio::sync::Notify>,
+    started: Instant,
 }
 
 impl Objects {
@@ -80,7 +86,14 @@ impl Objects {
             unknown: BTreeSet::new(),
             deletions: BTreeMap::new(),
             changed: std::sync::Arc::default(),
+            started: Instant::now(),
         }
+    }
+
+    /// The time of day, which goes with the paused clock.
+    pub fn now(&self) -> Timestamp {
+        let elapsed = SignedDuration::try_from(self.started.elapsed()).unwrap();
+        Timestamp::from_second(START).unwrap() + elapsed
     }
 
     /// Told after every change.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use rocketkube_operator::{Clock, Config, Context, lead};
 use rocketkube_service::metrics::Registry;
 use serde_json::{Value, json};
@@ -18,8 +17,6 @@ use super::{ApiServer, Call, Id, world};
 pub const NAMESPACE: &str = "shop";
 /// What an operator is configured with, unless a test says otherwise.
 pub const IMAGE: &str = "rocketkube:1";
-/// When an operator starts, by the wall clock: 17 March 2030, 17:46:40.
-const START: i64 = 1_900_000_000;
 /// Longer than anything the operator waits for before it looks again.
 const QUIET: Duration = Duration::from_secs(70);
 
@@ -48,9 +45,8 @@ impl Operator {
             ..Config::default()
         };
         let metrics = Arc::new(Registry::default());
-        // The time of day goes with the paused clock.
-        let (started, wall) = (Instant::now(), Timestamp::from_second(START).unwrap());
-        let clock = Clock::new(move || wall + SignedDuration::try_from(started.elapsed()).unwrap());
+        let wall = server.clone();
+        let clock = Clock::new(move || wall.objects(|objects| objects.now()));
         let context = Context::new(server.client(), config, &metrics, clock);
         let leading = lead(Arc::clone(&context), CancellationToken::new());
         let task = tokio::spawn(async move {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
@@ -75,7 +76,8 @@ fn stateful_set(objects: &mut Objects, id: &Id, set: &Value) -> bool {
             if pod["status"]["phase"] == "Pending"
                 && pod["status"]["containerStatuses"].is_null() =>
         {
-            objects.edit(&pod_id, |pod| pod["status"] = status(pod));
+            let now = objects.now();
+            objects.edit(&pod_id, |pod| pod["status"] = status(pod, now));
             moved = true;
         }
         _ => {}
@@ -167,7 +169,7 @@ fn pod(id: &Id, set: &Value, revision: &str) -> Value {
 }
 
 /// What a kubelet makes of a pod.
-fn status(pod: &Value) -> Value {
+fn status(pod: &Value, now: Timestamp) -> Value {
     let image = pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
     let container = |state: Value| {
         json!([{
@@ -188,9 +190,14 @@ fn status(pod: &Value) -> Value {
     json!({
         "phase": "Running",
         "podIP": format!("10.244.0.{}", number % 250),
-        "conditions": [{ "type": "Ready", "status": "True" }],
+        "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": seconds(now) }],
         "containerStatuses": container(json!({ "running": {} })),
     })
+}
+
+/// Kubelets write whole seconds.
+fn seconds(now: Timestamp) -> String {
+    Timestamp::from_second(now.as_second()).unwrap().to_string()
 }
 
 /// Pods of a Deployment are counted, not made, but for the one that a bad image keeps from being ready.
@@ -212,7 +219,8 @@ fn deploy(objects: &mut Objects, id: &Id, deployment: &Value) -> bool {
     let pod_id = Id::new("", "pods", &id.namespace, &format!("{}-surge", id.name));
     if bad {
         objects.put(&pod_id, pod(id, deployment, "surge"));
-        objects.edit(&pod_id, |pod| pod["status"] = status(pod));
+        let now = objects.now();
+        objects.edit(&pod_id, |pod| pod["status"] = status(pod, now));
     } else {
         objects.remove(&pod_id);
     }
