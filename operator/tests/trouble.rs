@@ -101,6 +101,24 @@ async fn what_the_api_server_says_of_a_pod_is_told_and_stops_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_that_is_refused_is_not_announced() {
+    let cluster = Cluster::new();
+    let _operator = Operator::start(&cluster.server);
+    cluster.apply("orders", &json!({}));
+    cluster.quiet().await;
+    cluster.server.decide(|call| {
+        let is_restart = call.resource == "pods" && call.verb == Verb::Delete;
+        if is_restart { Fate::Refused(403) } else { Fate::Answered }
+    });
+    cluster.apply("orders", &json!({ "image": "rocketkube:2" }));
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(cluster.events(), ["Forbidden"]);
+    cluster.server.decide_nothing();
+    cluster.quiet().await;
+    assert_eq!(cluster.events(), ["Forbidden", "ImageChanged"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_right_that_is_missing_is_named_and_is_no_fault_of_the_spec() {
     let cluster = Cluster::new();
     let _operator = Operator::start(&cluster.server);

@@ -81,8 +81,7 @@ pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<Re
     }
     let mut problems = Vec::new();
     for restart in now.restarts.into_iter().filter(allowed) {
-        announce(&restart, observed, context).await;
-        let Restart { pod, uid, reason, .. } = restart;
+        let Restart { pod, uid, reason, .. } = restart.clone();
         let preconditions = Some(Preconditions { uid, resource_version: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
         match context.api::<Pod>(&observed.key.namespace).delete(&pod, &params).await {
@@ -94,6 +93,9 @@ pub(crate) async fn restart(observed: &Observed, context: &Context) -> Result<Re
             }
             Ok(_) => {
                 context.metrics.restarted();
+                // What is refused is tried again and again: only what happens is announced. The broker
+                // still answers what waits for it when people read this.
+                announce(&restart, observed, context).await;
                 info!(broker_set = %observed.key, pod, reason, "deleted, to come back as it should be");
             }
         }

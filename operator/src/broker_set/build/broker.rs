@@ -105,7 +105,7 @@ fn stateful_set(
         "serviceName": names::brokers(&rendering.name),
         "selector": { "matchLabels": rendering.selector(COMPONENT, Some(index)) },
         "podManagementPolicy": "Parallel",
-        // The operator replaces pods, one group after the other and not before it said so.
+        // The operator replaces pods, one group after the other, and says so.
         "updateStrategy": { "type": "OnDelete" },
         "template": template(rendering, index, name, address),
     });
