@@ -609,7 +609,10 @@ async fn one_made_again_at_once_waits_for_the_old_one_to_go() {
     cluster.server.objects(|objects| objects.remove(&broker_set("orders")));
     cluster.apply("orders", &json!({}));
     let waits = |cluster: &Cluster| {
-        cluster.condition("orders", "SpecValid").is_some_and(|(_, reason, _)| reason == "Waiting")
+        let says = |kind| {
+            cluster.condition("orders", kind).is_some_and(|(_, reason, _)| reason == "Waiting")
+        };
+        says("SpecValid") && says("Ready")
     };
     assert!(cluster.until_soon(waits).await);
     cluster.quiet().await;

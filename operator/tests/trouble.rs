@@ -124,7 +124,7 @@ async fn a_right_that_is_missing_is_named_and_is_no_fault_of_the_spec() {
     let _operator = Operator::start(&cluster.server);
     cluster.server.decide(|call| {
         let is_made = call.resource == "networkpolicies" && call.changes();
-        if is_made { Fate::Refused(403) } else { Fate::Answered }
+        if is_made { Fate::Forbidden } else { Fate::Answered }
     });
     cluster.apply("orders", &json!({}));
     let serves = |cluster: &Cluster| {

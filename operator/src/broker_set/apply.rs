@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::Status;
 use kube::{Error, ResourceExt as _};
 use tracing::info;
 
@@ -84,17 +85,35 @@ pub(crate) fn problem<T>(
     let untyped = ["failed to create typed patch", "failed to convert new object"];
     let untyped = status.code == 500 && untyped.iter().any(|start| message.starts_with(start));
     if status.code == 403 {
-        let message = format!(
-            "the API server forbids it: {message}; give the operator this right, or the namespace a \
-             larger quota"
-        );
-        Ok(Some(Problem::new(Reason::Forbidden, what.to_string(), message)))
+        Ok(Some(forbidden(status, &what)))
     } else if untyped || matches!(status.code, 400 | 422) {
         let message = format!("the API server does not take {what}: {message}");
         Ok(Some(Problem::new(Reason::Rejected, field, message)))
     } else {
         Err(error)
     }
+}
+
+/// Rights, quotas, whatever else admits objects, and the end of a namespace all have the code 403: what
+/// helps is in causes or words.
+fn forbidden(status: &Status, what: &impl Display) -> Problem {
+    let words = &status.message;
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    if causes.any(|cause| cause.reason == "NamespaceTerminating") {
+        let message = "is being deleted, with all that is in it, and takes nothing new; wait";
+        return Problem::new(Reason::Waiting, "metadata.namespace", message);
+    }
+    let by_rights =
+        ["is forbidden: User ", "is attempting to grant RBAC permissions not currently held"];
+    let help = if words.contains("is forbidden: exceeded quota") {
+        "; give the namespace a larger quota"
+    } else if by_rights.iter().any(|start| words.contains(start)) {
+        "; give the operator this right"
+    } else {
+        ""
+    };
+    let message = format!("the API server forbids it: {words}{help}");
+    Problem::new(Reason::Forbidden, what.to_string(), message)
 }
 
 /// Deletes what this `BrokerSet` owns and no longer wants. Never claims, and nothing of a group: a group
@@ -139,9 +158,46 @@ async fn sweep(
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
+    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_forbidden_is_told_with_what_helps() {
+        let told = |words: &str, cause: &str| {
+            let mut status = Status::failure(words, "Forbidden").with_code(403);
+            let details = json!({ "causes": [{ "reason": cause }] });
+            status.details = serde_json::from_value(details).unwrap();
+            let told = forbidden(&status, &"Pod a");
+            (told.reason, told.to_string())
+        };
+        let forbidden = |words: &str, help: &str| {
+            (Reason::Forbidden, format!("Pod a: the API server forbids it: {words}{help}"))
+        };
+        for (words, help) in [
+            (
+                "pods \"a\" is forbidden: exceeded quota: few, requested: pods=1, used: pods=1",
+                "; give the namespace a larger quota",
+            ),
+            (
+                "pods \"a\" is forbidden: User \"o\" cannot delete resource \"pods\" in API group \"\"",
+                "; give the operator this right",
+            ),
+            (
+                "roles.rbac.authorization.k8s.io \"a\" is forbidden: user \"o\" (groups=[]) is \
+                 attempting to grant RBAC permissions not currently held: {}",
+                "; give the operator this right",
+            ),
+            ("admission webhook \"x\" denied the request: you cannot use this resource", ""),
+            ("pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\"", ""),
+        ] {
+            assert_eq!(told(words, ""), forbidden(words, help));
+        }
+        let words = "configmaps \"a\" is forbidden: unable to create new content in namespace shop";
+        let (reason, told) = told(words, "NamespaceTerminating");
+        assert_eq!(reason, Reason::Waiting);
+        assert!(told.starts_with("metadata.namespace: is being deleted"), "{told}");
+    }
 
     #[test]
     fn what_no_second_try_helps_is_a_problem_and_the_rest_an_error() {

@@ -252,10 +252,16 @@ fn name(reason: Reason) -> &'static str {
     }
 }
 
-/// Whether it is the spec that has to change, or what the operator may do.
+/// Whether it is the spec that has to change, or what the operator may do, or neither.
 fn problem_of(problems: &[Problem]) -> &'static str {
-    let forbidden = problems.iter().all(|problem| problem.reason == Reason::Forbidden);
-    if forbidden { "Forbidden" } else { "InvalidSpec" }
+    let mut reasons = problems.iter().map(|problem| problem.reason);
+    if reasons.clone().all(|reason| reason == Reason::Waiting) {
+        "Waiting"
+    } else if reasons.all(|reason| matches!(reason, Reason::Waiting | Reason::Forbidden)) {
+        "Forbidden"
+    } else {
+        "InvalidSpec"
+    }
 }
 
 /// All problems in one text, each once.

@@ -23,7 +23,7 @@ pub(crate) enum Reason {
     NameConflict,
     InvalidValue,
     Rejected,
-    /// The operator lacks a right, or the namespace a quota.
+    /// The operator lacks a right, the namespace a quota, or something else does not let it.
     Forbidden,
     /// Nobody's fault: something has to go away first.
     Waiting,

@@ -47,6 +47,8 @@ pub enum Fate {
     Answered,
     /// It is refused with this code, and changes nothing.
     Refused(u16),
+    /// It is refused as if no rule allowed it.
+    Forbidden,
     /// Its apply has a field that the kind does not have; answered as a real API server does.
     Unreadable,
     /// It is lost on the way, and changes nothing.
@@ -148,6 +150,7 @@ impl ApiServer {
         match fate {
             Fate::Answered => self.perform(&call),
             Fate::Refused(code) => status(code, "Refused", "refused by the test"),
+            Fate::Forbidden => forbidden(&call),
             Fate::Unreadable => status(
                 500,
                 "",
