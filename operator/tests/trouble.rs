@@ -94,7 +94,7 @@ async fn what_the_api_server_says_of_a_pod_is_told_and_stops_nothing_else() {
     cluster.apply("orders", &json!({ "pod": { "labels": { "team": "a b" } } }));
     cluster.quiet().await;
     let (status, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
-    assert_eq!((status.as_str(), reason.as_str()), ("False", "DryRunRejected"));
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "Rejected"));
     assert!(message.starts_with("spec.pod: the API server does not take Pod orders-b0-0"));
     let set = cluster.get("mq.rocketkube.dev", "brokersets", "orders").unwrap();
     assert_eq!(set["status"]["observedGeneration"], set["metadata"]["generation"]);
@@ -249,7 +249,7 @@ async fn what_the_api_server_does_not_take_is_told_in_its_words() {
     cluster.apply("orders", &json!({}));
     cluster.quiet().await;
     let (_, reason, message) = cluster.condition("orders", "SpecValid").unwrap();
-    assert_eq!(reason, "DryRunRejected");
+    assert_eq!(reason, "Rejected");
     assert!(message.contains("StatefulSet orders-b0: refused by the test"), "{message}");
     cluster.server.decide_nothing();
     cluster.apply("orders", &json!({ "pod": { "labels": { "a": "b" } } }));

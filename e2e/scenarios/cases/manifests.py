@@ -34,7 +34,7 @@ REPORTED = {
                ["spec.nameServer.fromBrokerSet.name", "managed: {}"]),
     "forbidden": ({"pod": {"annotations": {"mq.rocketkube.dev/roll": "mine"}}}, "InvalidValue",
                   ["spec.pod.annotations", "mq.rocketkube.dev/roll"]),
-    "untyped": ({"pod": {"affinity": {"nodeAffinity": "near"}}}, "DryRunRejected", ["spec.pod", "nodeAffinity"]),
+    "untyped": ({"pod": {"affinity": {"nodeAffinity": "near"}}}, "Rejected", ["spec.pod", "nodeAffinity"]),
     "taken": ({}, "NameConflict", ["metadata.name", "taken-namesrv", "choose another name"]),
 }
 

@@ -246,7 +246,7 @@ fn name(reason: Reason) -> &'static str {
         Reason::NameServerConflict => "NameServerConflict",
         Reason::NameConflict => "NameConflict",
         Reason::InvalidValue => "InvalidValue",
-        Reason::Rejected => "DryRunRejected",
+        Reason::Rejected => "Rejected",
         Reason::Forbidden => "Forbidden",
         Reason::Waiting => "Waiting",
     }
