@@ -16,16 +16,14 @@ mod trouble;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use kube::api::Api;
+use futures::{StreamExt as _, stream};
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::{Action, Config, ReconcileRequest, applier, trigger_self};
-use kube::runtime::reflector::{Store, store};
-use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Resource as _, ResourceExt as _};
+use kube::runtime::controller::{Action, Config, applier};
+use kube::runtime::reflector::Store;
 use parking_lot::Mutex;
 use rocketkube_crds::BrokerSet;
 use tokio::time::{Instant, timeout};
@@ -38,7 +36,7 @@ use self::restart::Restarted;
 use self::sharing::Sharing;
 use self::status::{Outcome, View};
 use crate::caches::Caches;
-use crate::context::{Context, Key, News, Scope};
+use crate::context::{Context, Key, Scope};
 use crate::labels;
 
 /// `BrokerSets` that are worked on at a time.
@@ -81,29 +79,15 @@ struct Worker {
 pub(crate) async fn run(
     context: Arc<Context>,
     scope: Arc<Scope>,
+    broker_sets: Store<Guarded>,
     caches: Arc<Caches>,
     shutdown: CancellationToken,
 ) {
-    let api: Api<Guarded> = match &scope.namespace {
-        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
-        None => Api::all(context.client.clone()),
-    };
-    let kind = BrokerSet::kind(&());
-    context.watches.follow(&kind, scope.namespace.as_deref(), api.resource_url());
-    let (broker_sets, writer) = store();
-    let (mut sharing, all, others) = (Sharing::default(), broker_sets.clone(), Arc::clone(&scope));
-    let objects = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|guarded: &mut Guarded| guarded.managed_fields_mut().clear())
-        .reflect(writer)
-        .inspect_ok(move |event| {
-            for owner in sharing.heard(event, &all) {
-                others.mark(owner);
-            }
-        })
-        .touched_objects();
-    let marked = scope.marked().map(|key| Ok(ReconcileRequest::from(key.reference::<Guarded>())));
-    let queue = stream::select(trigger_self(objects, ()), marked);
+    let (mut sharing, all) = (Sharing::default(), broker_sets.clone());
+    let queue = Arc::clone(&scope.marks).marked().flat_map(move |mark| {
+        let due = sharing.heard(mark, &all).into_iter();
+        stream::iter(due.map(|key| Ok::<_, Infallible>(key.reference::<Guarded>())))
+    });
     let queue = Box::pin(queue.take_until(shutdown.cancelled_owned()));
 
     context.metrics.watch(broker_sets.clone());
@@ -125,13 +109,9 @@ pub(crate) async fn run(
 }
 
 async fn reconcile(guarded: Arc<Guarded>, worker: Arc<Worker>) -> Result<Action, Error> {
-    let set = match &guarded.0 {
-        Ok(set) => Arc::new(set.clone()),
-        Err(invalid) => {
-            report_undecodable(&guarded, &invalid.error, &worker.context).await;
-            return Ok(Action::await_change());
-        }
-    };
+    // Who watches them tells of those that cannot be read.
+    let Ok(set) = &guarded.0 else { return Ok(Action::await_change()) };
+    let set = Arc::new(set.clone());
     let key = Key::of(&*set);
     // What it owns goes with it, by its owner references.
     if set.metadata.deletion_timestamp.is_some() || !worker.caches.filled().await {
@@ -222,16 +202,6 @@ fn next_look(view: &View<'_>) -> Duration {
     let rests = view.outcome.paused || view.observed.set.spec.hibernate && view.stopped;
     let serves = view.writable() == view.groups.len() && view.name_server.complete;
     if !reasons.is_empty() || rests || serves { RESYNC } else { RECHECK }
-}
-
-/// One that cannot be read stops nobody else, and is left alone.
-async fn report_undecodable(guarded: &Guarded, error: &str, context: &Context) {
-    let name = guarded.name_any();
-    warn!(broker_set = name, error, "cannot be read, and is left alone");
-    let note = format!("this operator cannot read the object: {error}");
-    let mut about = BrokerSet::new(&name, rocketkube_crds::BrokerSetSpec::default());
-    about.metadata = guarded.meta().clone();
-    context.event(&about, News::warning("Undecodable", note)).await;
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that a controller wants")]

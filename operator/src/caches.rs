@@ -15,7 +15,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::{Context, Key, Scope};
+use crate::context::{Context, Key, Mark, Scope};
 use crate::kind::Kind;
 use crate::{FIELD_MANAGER, labels};
 
@@ -95,6 +95,6 @@ fn mark_owner(scope: &Scope, object: &DynamicObject) {
     if let (Some(namespace), Some(name)) =
         (object.namespace(), object.labels().get(labels::BROKER_SET))
     {
-        scope.mark(Key::new(namespace, name));
+        scope.marks.set(Mark::One(Key::new(namespace, name)));
     }
 }

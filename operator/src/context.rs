@@ -100,14 +100,48 @@ fn since_boot() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
+/// What something happened to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mark {
+    /// Any `BrokerSet`, so each is to be looked at.
+    All,
+    /// This `BrokerSet`.
+    One(Key),
+}
+
+/// What is to be looked at soon. Bounded by the number of `BrokerSets`.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    dirty: Mutex<BTreeSet<Mark>>,
+    changed: Notify,
+}
+
+impl Marks {
+    pub(crate) fn set(&self, mark: Mark) {
+        self.dirty.lock().insert(mark);
+        self.changed.notify_one();
+    }
+
+    /// What was marked, without end.
+    pub(crate) fn marked(self: Arc<Self>) -> impl Stream<Item = Mark> + Send {
+        stream::unfold(self, |marks| async move {
+            loop {
+                if let Some(mark) = marks.dirty.lock().pop_first() {
+                    return Some((mark, Arc::clone(&marks)));
+                }
+                marks.changed.notified().await;
+            }
+        })
+    }
+}
+
 /// The namespaces of one set of watches: one of them, or all.
 #[derive(Debug, Default)]
 pub struct Scope {
     /// `None`: all.
     pub namespace: Option<String>,
-    /// `BrokerSets` that something happened to. Bounded by the number of `BrokerSets`.
-    dirty: Mutex<BTreeSet<Key>>,
-    changed: Notify,
+    /// For the controller of its `BrokerSets`.
+    pub(crate) marks: Arc<Marks>,
 }
 
 impl Scope {
@@ -117,24 +151,6 @@ impl Scope {
 
     pub(crate) fn covers(&self, namespace: &str) -> bool {
         self.namespace.as_deref().is_none_or(|mine| mine == namespace)
-    }
-
-    /// Has the `BrokerSet` looked at soon.
-    pub(crate) fn mark(&self, key: Key) {
-        self.dirty.lock().insert(key);
-        self.changed.notify_one();
-    }
-
-    /// What was marked, without end.
-    pub(crate) fn marked(self: Arc<Self>) -> impl Stream<Item = Key> + Send {
-        stream::unfold(self, |scope| async move {
-            loop {
-                if let Some(key) = scope.dirty.lock().pop_first() {
-                    return Some((key, Arc::clone(&scope)));
-                }
-                scope.changed.notified().await;
-            }
-        })
     }
 }
 
@@ -275,7 +291,14 @@ impl Context {
     /// Has a `BrokerSet` looked at soon.
     pub fn mark(&self, key: &Key) {
         for scope in self.scopes.iter().filter(|scope| scope.covers(&key.namespace)) {
-            scope.mark(key.clone());
+            scope.marks.set(Mark::One(key.clone()));
+        }
+    }
+
+    /// Has all `BrokerSets` looked at soon.
+    pub(crate) fn mark_all(&self) {
+        for scope in &self.scopes {
+            scope.marks.set(Mark::All);
         }
     }
 
@@ -386,16 +409,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_mark_that_was_set_twice_is_seen_once() {
-        let scope = Arc::new(Scope::new(None));
-        let (a, b) = (Key::new("ns", "a"), Key::new("ns", "b"));
-        scope.mark(a.clone());
-        scope.mark(b.clone());
-        scope.mark(a.clone());
-        let mut marked = Box::pin(Arc::clone(&scope).marked());
+        let marks = Arc::new(Marks::default());
+        let [a, b] = ["a", "b"].map(|name| Mark::One(Key::new("ns", name)));
+        marks.set(a.clone());
+        marks.set(b.clone());
+        marks.set(a.clone());
+        let mut marked = Box::pin(Arc::clone(&marks).marked());
         assert_eq!(marked.next().await, Some(a));
         assert_eq!(marked.next().await, Some(b.clone()));
         assert!(futures::poll!(marked.next()).is_pending());
-        scope.mark(b.clone());
+        marks.set(b.clone());
         assert_eq!(marked.next().await, Some(b));
     }
 

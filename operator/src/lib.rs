@@ -27,7 +27,7 @@ pub use context::{
 };
 pub use leader::LeaderError;
 pub use metrics::Metrics;
-pub use operator::{OperatorError, lead, run};
+pub use operator::{OperatorError, lead, run, sync_only};
 pub use term::TermOver;
 
 /// Who owns the fields that the operator sets. One name for all of them: what it no longer sets goes.

@@ -15,6 +15,8 @@ use rocketkube_service::metrics::{Counter, Kind, Registry, Sample};
 use crate::context::Key;
 
 type BrokerSets = Store<DeserializeGuard<BrokerSet>>;
+/// Counts something when it is asked.
+type Count = Box<dyn Fn() -> usize + Send>;
 
 /// Numbers of the operator.
 #[derive(Clone)]
@@ -27,6 +29,7 @@ pub struct Metrics {
     last_success: Arc<AtomicI64>,
     leading: Arc<AtomicBool>,
     broker_sets: Arc<Mutex<Vec<BrokerSets>>>,
+    undecodable: Arc<Mutex<BTreeMap<String, Count>>>,
 }
 
 impl Metrics {
@@ -49,6 +52,7 @@ impl Metrics {
             last_success: Arc::default(),
             leading: Arc::default(),
             broker_sets: Arc::default(),
+            undecodable: Arc::default(),
         };
         metrics.register(registry);
         metrics
@@ -71,13 +75,14 @@ impl Metrics {
                 vec![Sample::new(value, labels)]
             },
         );
-        let stores = Arc::clone(&self.broker_sets);
+        let counts = Arc::clone(&self.undecodable);
         let undecodable = move || {
-            let stores = stores.lock();
-            let bad = stores.iter().flat_map(Store::state).filter(|set| set.0.is_err()).count();
-            #[expect(clippy::cast_precision_loss, reason = "a number of objects is small")]
-            let count = bad as f64;
-            vec![Sample::new(count, vec![("kind", "BrokerSet".to_owned())])]
+            let sample = |(kind, count): (&String, &Count)| {
+                #[expect(clippy::cast_precision_loss, reason = "a number of objects is small")]
+                let count = count() as f64;
+                Sample::new(count, vec![("kind", kind.clone())])
+            };
+            counts.lock().iter().map(sample).collect()
         };
         registry.register(
             "mq_undecodable_objects",
@@ -97,6 +102,15 @@ impl Metrics {
     /// Tells the conditions of these from now on.
     pub(crate) fn watch(&self, store: BrokerSets) {
         self.broker_sets.lock().push(store);
+    }
+
+    /// Tells how many objects of a kind cannot be read, from now on.
+    pub(crate) fn count_undecodable(
+        &self,
+        kind: impl Into<String>,
+        count: impl Fn() -> usize + Send + 'static,
+    ) {
+        self.undecodable.lock().insert(kind.into(), Box::new(count));
     }
 
     pub(crate) fn set_leading(&self, leading: bool) {

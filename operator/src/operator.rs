@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use rocketkube_crds::BrokerSet;
 use rocketkube_service::http::Health;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::caches::Caches;
+use crate::context::{Key, Mark, Marks};
 use crate::leader::{self, LeaderError};
 use crate::{Context, broker_set, context, heart, sync};
 
@@ -129,6 +131,14 @@ pub async fn lead(context: Arc<Context>, shutdown: CancellationToken) -> Result<
     act(&context, caches, &shutdown).await
 }
 
+/// Keeps topics and consumer groups as declared until `shutdown`, whoever makes the `BrokerSets`. For
+/// tests.
+pub async fn sync_only(context: Arc<Context>, shutdown: CancellationToken) {
+    let (mut watches, marks) = (JoinSet::new(), Arc::new(Marks::default()));
+    let broker_sets = watch_broker_sets(&context, &marks, &mut watches, &shutdown);
+    sync::run(context, broker_sets, marks, shutdown).await;
+}
+
 /// All controllers. Each ends with `shutdown`, and none may end before.
 async fn act(
     context: &Arc<Context>,
@@ -136,19 +146,41 @@ async fn act(
     shutdown: &CancellationToken,
 ) -> Result<(), OperatorError> {
     let mut controllers = JoinSet::new();
-    for (scope, caches) in context.scopes.iter().zip(caches) {
+    let marks = Arc::new(Marks::default());
+    let broker_sets = watch_broker_sets(context, &marks, &mut controllers, shutdown);
+    for ((scope, caches), store) in context.scopes.iter().zip(caches).zip(broker_sets.stores()) {
         let (context, scope) = (Arc::clone(context), Arc::clone(scope));
-        controllers.spawn(broker_set::run(context, scope, caches, shutdown.clone()));
+        controllers.spawn(broker_set::run(context, scope, store, caches, shutdown.clone()));
     }
     if context.sync.is_present() {
-        controllers.spawn(sync::run(Arc::clone(context), shutdown.clone()));
+        let context = Arc::clone(context);
+        controllers.spawn(sync::run(context, broker_sets, marks, shutdown.clone()));
     }
     while let Some(ended) = controllers.join_next().await {
         if ended.is_err() || !shutdown.is_cancelled() {
-            return Err(OperatorError::Task("a controller"));
+            return Err(OperatorError::Task("a controller or its watch"));
         }
     }
     Ok(())
+}
+
+/// Watches `BrokerSets` once for all controllers. A change is marked for the one of its scope, and in
+/// `marks`.
+fn watch_broker_sets(
+    context: &Arc<Context>,
+    marks: &Arc<Marks>,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) -> sync::Cache<BrokerSet> {
+    let (told, marks) = (Arc::clone(context), Arc::clone(marks));
+    let changed = move |mark: Mark| {
+        match &mark {
+            Mark::All => told.mark_all(),
+            Mark::One(key) => told.mark(key),
+        }
+        marks.set(mark);
+    };
+    sync::Cache::start(context, tasks, shutdown, Key::of, changed)
 }
 
 fn start_caches(

@@ -583,6 +583,31 @@ async fn an_object_that_cannot_be_read_stops_nobody_else() {
     assert!(cluster.is_ready("broken"));
 }
 
+/// Two watches of one kind would hide each other's silence, and tell everything twice.
+#[tokio::test(start_paused = true)]
+async fn every_kind_is_watched_once_for_all_controllers() {
+    let cluster = Cluster::new();
+    let operator = Operator::start(&cluster.server);
+    operator.context.sync.set_present();
+    cluster.apply("broken", &json!({ "groups": "many" }));
+    let calls = cluster.quiet().await;
+    let is_watch = |call: &&support::Call| call.verb == Verb::Watch;
+    let mut watched: Vec<_> =
+        calls.iter().filter(is_watch).map(|call| call.resource.as_str()).collect();
+    watched.sort_unstable();
+    let mut once = watched.clone();
+    once.dedup();
+    assert_eq!(watched, once);
+    assert!(once.contains(&"brokersets") && once.contains(&"topics"), "{once:?}");
+    assert_eq!(cluster.events(), ["Undecodable"]);
+    let metrics = operator.metrics.render();
+    let told = metrics.lines().filter(|line| line.starts_with("mq_undecodable_objects"));
+    let kinds = [("BrokerSet", 1), ("ConsumerGroup", 0), ("Topic", 0)];
+    let expected =
+        kinds.map(|(kind, count)| format!("mq_undecodable_objects{{kind=\"{kind}\"}} {count}"));
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
 /// A field of another type is answered so, and not as a refusal.
 #[tokio::test(start_paused = true)]
 async fn deletion_takes_everything_but_claims_and_the_next_of_the_name_finds_them() {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
-use kube::runtime::watcher::Event;
 use rocketkube_crds::BrokerSet;
 
 use super::build::Sharer;
 use super::build::name_server;
-use crate::context::Key;
+use crate::context::{Key, Mark};
 
 type Guarded = DeserializeGuard<BrokerSet>;
 
@@ -61,29 +60,21 @@ fn usage(set: &BrokerSet) -> Option<Usage> {
 pub(crate) struct Sharing(BTreeMap<Key, Usage>);
 
 impl Sharing {
-    /// Takes in what changed, after the store has, and names those whose name servers that concerns.
-    pub(crate) fn heard(&mut self, event: &Event<Guarded>, all: &Store<Guarded>) -> BTreeSet<Key> {
-        match event {
-            Event::Apply(guarded) | Event::Delete(guarded) => {
-                let key = Key::of(guarded);
-                let now = all.get(&key.reference());
-                self.note(key, now.and_then(|guarded| usage(guarded.0.as_ref().ok()?)))
+    /// Takes in what changed, after the store has, and names those that are to be looked at.
+    pub(crate) fn heard(&mut self, mark: Mark, all: &Store<Guarded>) -> BTreeSet<Key> {
+        let now = |guarded: &Guarded| usage(guarded.0.as_ref().ok()?);
+        match mark {
+            Mark::One(key) => {
+                let usage = all.get(&key.reference()).and_then(|guarded| now(&guarded));
+                let mut due = self.note(key.clone(), usage);
+                due.insert(key);
+                due
             }
-            // The store has the list when it is complete, and nobody tells what is no longer in it.
-            Event::Init | Event::InitApply(_) => BTreeSet::new(),
-            Event::InitDone => {
-                let read = all.state();
-                let keys = read.iter().map(|guarded| Key::of(&**guarded));
-                let mut now: BTreeMap<_, _> = keys
-                    .zip(&read)
-                    .filter_map(|(key, guarded)| Some((key, usage(guarded.0.as_ref().ok()?)?)))
-                    .collect();
-                let known: BTreeSet<_> = self.0.keys().chain(now.keys()).cloned().collect();
-                let note = |key: Key| {
-                    let usage = now.remove(&key);
-                    self.note(key, usage)
-                };
-                known.into_iter().flat_map(note).collect()
+            Mark::All => {
+                let all = all.state();
+                let usages = all.iter().map(|guarded| (Key::of(&**guarded), now(guarded)));
+                self.0 = usages.filter_map(|(key, usage)| Some((key, usage?))).collect();
+                all.iter().map(|guarded| Key::of(&**guarded)).collect()
             }
         }
     }

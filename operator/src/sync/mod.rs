@@ -35,30 +35,37 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 pub use numbers::Numbers;
-use stores::{Stores, everything};
+use rocketkube_crds::BrokerSet;
+pub(crate) use stores::Cache;
+use stores::Stores;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::{Shared, work};
 
 use crate::Key;
-use crate::context::{Context, Scope};
+use crate::context::{Context, Mark, Marks};
 
 /// Most requests to the API server that workers have under way.
 const REQUESTS: usize = 32;
 
 /// Keeps topics and consumer groups as declared until `shutdown`. Ends before only if a watch or a
 /// worker did, which is a fault.
-pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
+///
+/// `marks` has what happened to `broker_sets`, and is read by nobody else.
+pub(crate) async fn run(
+    context: Arc<Context>,
+    broker_sets: Cache<BrokerSet>,
+    marks: Arc<Marks>,
+    shutdown: CancellationToken,
+) {
     let mut watches = JoinSet::new();
-    let marks = Arc::new(Scope::new(None));
-    let stores = Stores::start(&context, &marks, &mut watches, &shutdown);
+    let stores = Stores::start(&context, broker_sets, &marks, &mut watches, &shutdown);
     // Cancel-safe: both only wait.
     tokio::select! {
         () = shutdown.cancelled() => return,
         filled = stores.filled() => if !filled { return },
     }
-    context.numbers.watch(&stores);
     let shared = Arc::new(Shared { context, stores, permits: Semaphore::new(REQUESTS) });
     let mut workers = Workers { shared, tasks: JoinSet::new(), wakes: HashMap::new() };
     workers.wake_all();
@@ -71,9 +78,10 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         // Cancel-safe: what is not taken stays marked, joined or running.
         tokio::select! {
             () = shutdown.cancelled() => return,
-            Some(key) = marked.next() => {
-                if key == everything() { workers.wake_all() } else { workers.wake(key) }
-            }
+            Some(mark) = marked.next() => match mark {
+                Mark::All => workers.wake_all(),
+                Mark::One(key) => workers.wake(key),
+            },
             Some(ended) = workers.tasks.join_next() => match ended {
                 Ok(key) => workers.ended(key),
                 Err(_) => return,

@@ -10,7 +10,6 @@ use rocketkube_service::metrics::{Counter, Kind, Registry, Sample as Number};
 
 use super::declared::Declared;
 use super::lag::Sample;
-use super::stores::Stores;
 use crate::Key;
 
 /// Numbers of all sync workers. Clones are the same numbers.
@@ -18,7 +17,6 @@ use crate::Key;
 pub struct Numbers {
     drift: [Counter; 2],
     sets: Arc<Mutex<BTreeMap<Key, Set>>>,
-    stores: Arc<Mutex<Option<Stores>>>,
 }
 
 /// What is told of one `BrokerSet`.
@@ -37,14 +35,7 @@ impl Numbers {
             let help = "Settings that somebody changed in brokers, and that were set back.";
             registry.counter("mq_drift_corrections_total", help, vec![("kind", kind(noun).into())])
         });
-        let numbers = Self { drift, sets: Arc::default(), stores: Arc::default() };
-        let stores = Arc::clone(&numbers.stores);
-        registry.register(
-            "mq_undecodable_objects",
-            "Objects that this operator cannot read, and leaves alone.",
-            Kind::Gauge,
-            move || stores.lock().as_ref().map(unreadable).unwrap_or_default(),
-        );
+        let numbers = Self { drift, sets: Arc::default() };
         numbers.register(
             registry,
             "mq_topics",
@@ -85,11 +76,6 @@ impl Numbers {
         registry.register(name, help, Kind::Gauge, collect);
     }
 
-    /// Tells of these objects from now on.
-    pub(crate) fn watch(&self, stores: &Stores) {
-        *self.stores.lock() = Some(stores.clone());
-    }
-
     pub(crate) fn drift(&self, noun: &str) {
         self.drift[usize::from(noun == ConsumerGroup::NOUN)].add(1);
     }
@@ -118,17 +104,6 @@ impl Numbers {
     pub(crate) fn forget(&self, key: &Key) {
         self.sets.lock().remove(key);
     }
-}
-
-fn unreadable(stores: &Stores) -> Vec<Number> {
-    let kinds = [
-        (kind(Topic::NOUN), stores.topics.unreadable().len()),
-        (kind(ConsumerGroup::NOUN), stores.groups.unreadable().len()),
-    ];
-    #[expect(clippy::cast_precision_loss, reason = "a number of objects is small")]
-    let number =
-        |(kind, count): (&str, usize)| Number::new(count as f64, vec![("kind", kind.to_owned())]);
-    kinds.into_iter().map(number).collect()
 }
 
 fn kind(noun: &str) -> &'static str {

@@ -1,10 +1,12 @@
-//! The objects that sync workers look at, kept up to date by watches in every scope.
+//! The objects that people declare, kept up to date by watches in every scope: one of each kind, for
+//! the controller of `BrokerSets` and for sync workers alike.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store::Writer;
@@ -18,14 +20,19 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::declared::Declared;
 use crate::Key;
-use crate::context::{Context, News, Scope};
+use crate::context::{Context, Mark, Marks, News, Scope};
 use crate::operator::FILLING;
+use crate::watches::Followed;
 
 /// What `kubectl apply` keeps for itself: as long as the object, and of no use here.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// How long an event may take that a watch waits for.
+const TELLING: Duration = Duration::from_secs(10);
 
 /// An object, or what is known of one that cannot be read.
 pub(crate) type Guard<K> = DeserializeGuard<K>;
@@ -77,20 +84,19 @@ where
         + Sync
         + 'static,
 {
-    /// Starts the watches, in `tasks`. `changed` is told whose object changed, and with `None` that
-    /// anybody's may have.
-    fn start(
+    /// Starts the watches, in `tasks`. `changed` is told whose object changed, after the store has it.
+    pub(crate) fn start(
         context: &Arc<Context>,
         tasks: &mut JoinSet<()>,
         shutdown: &CancellationToken,
         owner: fn(&K) -> Key,
-        changed: impl Fn(Option<Key>) + Clone + Send + Sync + 'static,
+        changed: impl Fn(Mark) + Clone + Send + Sync + 'static,
     ) -> Self {
         let watch = |scope: &Arc<Scope>| {
             let writer = Writer::<Guard<K>>::default();
             let shelf = Shelf { store: writer.as_reader(), index: Arc::default() };
             let (api, of) = (context.api_in::<Guard<K>>(scope), scope.namespace.as_deref());
-            let watch = context.watches.follow(&K::kind(&()), of, api.resource_url());
+            let followed = context.watches.follow(&K::kind(&()), of, api.resource_url());
             let events = watcher(api, watcher::Config::default())
                 .default_backoff()
                 .modify(forget_what_is_of_no_use)
@@ -98,51 +104,20 @@ where
                 .take_until(shutdown.clone().cancelled_owned());
             let (context, changed) = (Arc::clone(context), changed.clone());
             let index = Arc::clone(&shelf.index);
-            tasks.spawn(async move {
-                let mut events = std::pin::pin!(events);
-                let place = |guard: &Guard<K>| {
-                    guard.0.as_ref().ok().map(|object| (owner(object), Key::of(object)))
-                };
-                // Of the list that is being read.
-                let mut listed = Index::default();
-                while let Some(event) = events.next().await {
-                    match event {
-                        Ok(Event::Apply(guard)) => {
-                            tell_unreadable(&context, &guard).await;
-                            // It may have been readable before, and of any BrokerSet.
-                            let Some((set, object)) = place(&guard) else {
-                                changed(None);
-                                continue;
-                            };
-                            index.write().insert(set.clone(), object);
-                            changed(Some(set));
-                        }
-                        Ok(Event::Delete(guard)) => {
-                            let place = place(&guard);
-                            if let Some((set, object)) = &place {
-                                index.write().remove(set, object);
-                            }
-                            changed(place.map(|(set, _)| set));
-                        }
-                        Ok(Event::Init) => listed = Index::default(),
-                        Ok(Event::InitApply(guard)) => {
-                            tell_unreadable(&context, &guard).await;
-                            if let Some((set, object)) = place(&guard) {
-                                listed.insert(set, object);
-                            }
-                        }
-                        // Only now the store has them; and what is no longer there was not told.
-                        Ok(Event::InitDone) => {
-                            *index.write() = std::mem::take(&mut listed);
-                            changed(None);
-                        }
-                        Err(error) => watch.failed(&error),
-                    }
-                }
-            });
+            let keeper = Keeper { context, index, listed: Index::default(), owner, changed };
+            tasks.spawn(keeper.keep(events, followed));
             shelf
         };
-        Self { shelves: context.scopes.iter().map(watch).collect(), owner }
+        let shelves: Vec<_> = context.scopes.iter().map(watch).collect();
+        let cache = Self { shelves, owner };
+        let counted = cache.clone();
+        context.metrics.count_undecodable(K::kind(&()), move || counted.unreadable().len());
+        cache
+    }
+
+    /// What there is in each scope, in their order.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = Store<Guard<K>>> {
+        self.shelves.iter().map(|shelf| shelf.store.clone())
     }
 
     /// The objects of a `BrokerSet`, ordered by name.
@@ -195,11 +170,81 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Shelf<K> {
     }
 }
 
-/// Tells whoever made an object that this operator cannot read it.
-async fn tell_unreadable<K: Resource<DynamicType = ()>>(context: &Context, guard: &Guard<K>) {
-    if let Err(invalid) = &guard.0 {
-        let note = format!("this object cannot be read, and is left alone: {}", invalid.error);
-        context.event(guard, News::warning("Undecodable", note)).await;
+/// Keeps the index of a shelf as its store is, and tells what changed.
+struct Keeper<K, F> {
+    context: Arc<Context>,
+    index: Arc<RwLock<Index>>,
+    /// Of the list that is being read.
+    listed: Index,
+    owner: fn(&K) -> Key,
+    changed: F,
+}
+
+impl<K: Resource<DynamicType = ()>, F: Fn(Mark)> Keeper<K, F> {
+    async fn keep(
+        mut self,
+        events: impl Stream<Item = Result<Event<Guard<K>>, watcher::Error>>,
+        followed: Followed,
+    ) {
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.take(event).await,
+                Err(error) => followed.failed(&error),
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Event<Guard<K>>) {
+        match event {
+            Event::Apply(guard) => {
+                self.tell_unreadable(&guard).await;
+                // It may have been readable before, and of any BrokerSet.
+                let Some((set, object)) = self.place(&guard) else {
+                    (self.changed)(Mark::All);
+                    return;
+                };
+                self.index.write().insert(set.clone(), object);
+                (self.changed)(Mark::One(set));
+            }
+            Event::Delete(guard) => {
+                let place = self.place(&guard);
+                if let Some((set, object)) = &place {
+                    self.index.write().remove(set, object);
+                }
+                (self.changed)(place.map_or(Mark::All, |(set, _)| Mark::One(set)));
+            }
+            Event::Init => self.listed = Index::default(),
+            Event::InitApply(guard) => {
+                self.tell_unreadable(&guard).await;
+                if let Some((set, object)) = self.place(&guard) {
+                    self.listed.insert(set, object);
+                }
+            }
+            // Only now the store has them; and what is no longer there was not told.
+            Event::InitDone => {
+                *self.index.write() = std::mem::take(&mut self.listed);
+                (self.changed)(Mark::All);
+            }
+        }
+    }
+
+    /// The `BrokerSet` that an object belongs to, and its own key.
+    fn place(&self, guard: &Guard<K>) -> Option<(Key, Key)> {
+        guard.0.as_ref().ok().map(|object| ((self.owner)(object), Key::of(object)))
+    }
+
+    /// Tells whoever made an object that this operator cannot read it.
+    async fn tell_unreadable(&self, guard: &Guard<K>) {
+        if let Err(invalid) = &guard.0 {
+            let Key { namespace, name } = Key::of(guard);
+            let error = &invalid.error;
+            warn!(kind = %K::kind(&()), namespace, name, error, "cannot be read, and is left alone");
+            let note = format!("this object cannot be read, and is left alone: {error}");
+            // Whatever becomes of it, the watch goes on.
+            let told = self.context.event(guard, News::warning("Undecodable", note));
+            drop(timeout(TELLING, told).await);
+        }
     }
 }
 
@@ -228,20 +273,20 @@ pub(crate) enum Known {
 }
 
 impl Stores {
-    /// Starts all watches. `marks` gets the keys of `BrokerSets` that something happened to.
+    /// Starts the other watches. `marks` gets the `BrokerSets` that something happened to.
     pub(crate) fn start(
         context: &Arc<Context>,
-        marks: &Arc<Scope>,
+        broker_sets: Cache<BrokerSet>,
+        marks: &Arc<Marks>,
         tasks: &mut JoinSet<()>,
         shutdown: &CancellationToken,
     ) -> Self {
-        // Where anything may have changed, whoever holds the stores has to look through them.
-        let mark = |marks: &Arc<Scope>| {
+        let mark = |marks: &Arc<Marks>| {
             let marks = Arc::clone(marks);
-            move |key: Option<Key>| marks.mark(key.unwrap_or_else(everything))
+            move |mark| marks.set(mark)
         };
         Self {
-            broker_sets: Cache::start(context, tasks, shutdown, Key::of, mark(marks)),
+            broker_sets,
             topics: Cache::start(context, tasks, shutdown, Declared::broker_set, mark(marks)),
             groups: Cache::start(context, tasks, shutdown, Declared::broker_set, mark(marks)),
         }
@@ -275,11 +320,6 @@ impl Stores {
         keys.dedup();
         keys
     }
-}
-
-/// The mark that stands for every `BrokerSet`; no object has this name.
-pub(crate) fn everything() -> Key {
-    Key::new("", "")
 }
 
 #[cfg(test)]

@@ -156,7 +156,8 @@ pub(crate) async fn finalizer<D: Declared>(api: &Api<D>, object: &ObjectMeta, ad
     }
 }
 
-/// Whether the object went away meanwhile, or another took its name.
+/// Whether the object went away meanwhile. Where another took its name the API server speaks of a
+/// conflict, by the UID.
 fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }

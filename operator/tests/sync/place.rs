@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rocketkube_operator::{Clock, Config, Context, Key, SyncReport, sync};
+use rocketkube_operator::{Clock, Config, Context, Key, SyncReport, sync_only};
 use rocketkube_service::metrics::Registry;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -39,7 +39,7 @@ impl Workers {
         let clock = Clock::new(move || wall + SignedDuration::try_from(started.elapsed()).unwrap());
         let metrics = Arc::new(Registry::default());
         let context = Context::new(server.client(), Config::default(), &metrics, clock);
-        let task = tokio::spawn(sync::run(Arc::clone(&context), CancellationToken::new()));
+        let task = tokio::spawn(sync_only(Arc::clone(&context), CancellationToken::new()));
         Self { context, metrics, task }
     }
 
