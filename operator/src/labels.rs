@@ -6,6 +6,10 @@ use rocketkube_crds::BrokerSet;
 /// What all of ours begin with that are not common to Kubernetes.
 pub(crate) const PREFIX: &str = "mq.rocketkube.dev/";
 
+/// What a program is called. All operators have [`OPERATOR`], whatever their release is called.
+pub(crate) const NAME: &str = "app.kubernetes.io/name";
+/// What the chart calls the pods of operators.
+pub(crate) const OPERATOR: &str = "rocketkube-operator";
 /// Who made an object. Watches ask for nothing else.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Which `BrokerSet` it belongs to.

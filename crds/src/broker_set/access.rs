@@ -50,7 +50,10 @@ pub struct NetworkPolicy {
     /// enforces such policies.
     pub enabled: bool,
     /// Who may connect to the ports for clients. Default: everybody. There is no other access
-    /// control yet: whoever connects may send, consume and administer.
+    /// control yet: whoever connects may send, consume and administer. Whatever is written here,
+    /// pods of the `BrokerSets` of this namespace and the operator may connect; and port 8080 stays
+    /// open to everybody, because probes come from nodes and Prometheus from anywhere. It shows
+    /// health and metrics, no message, and nothing can be changed there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub client_peers: Vec<NetworkPolicyPeer>,

@@ -156,7 +156,7 @@ impl Rendering<'_> {
     /// Labels of everything that belongs to a component.
     fn labels(&self, component: &str, group: Option<i32>) -> Value {
         let mut labels = identity(&self.name, component, group);
-        labels["app.kubernetes.io/name"] = "rocketkube".into();
+        labels[labels::NAME] = "rocketkube".into();
         labels["app.kubernetes.io/instance"] = self.name.clone().into();
         labels[labels::MANAGED_BY] = FIELD_MANAGER.into();
         labels

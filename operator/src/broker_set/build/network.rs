@@ -15,10 +15,12 @@ pub(super) fn policies(rendering: &Rendering<'_>, children: &mut Children) {
     children.push(
         Kind::NetworkPolicy,
         name.clone(),
-        policy(rendering, &name, &[internal(rendering)]),
+        policy(rendering, &name, &[internal(), operators(rendering)]),
     );
     let name = names::clients(&rendering.name);
-    let rules = [clients(rendering), json!({ "ports": ports(&[HTTP]) })];
+    // Probes come from nodes, and nothing says where Prometheus is: no selector fits all of them.
+    let health = json!({ "ports": ports(&[HTTP]) });
+    let rules = [clients(rendering), health];
     children.push(Kind::NetworkPolicy, name.clone(), policy(rendering, &name, &rules));
 }
 
@@ -37,23 +39,30 @@ fn ports(numbers: &[u16]) -> Value {
     numbers.iter().map(|port| json!({ "protocol": "TCP", "port": port })).collect()
 }
 
-/// Brokers and name servers of this namespace, which may share name servers, and the operator.
-fn internal(rendering: &Rendering<'_>) -> Value {
+/// Brokers and name servers of this namespace, which may share name servers.
+fn internal() -> Value {
     json!({
-        "from": [
-            {
-                "podSelector": {
-                    "matchExpressions": [{ "key": labels::BROKER_SET, "operator": "Exists" }],
+        "from": [{
+            "podSelector": {
+                "matchExpressions": [{ "key": labels::BROKER_SET, "operator": "Exists" }],
+            },
+        }],
+    })
+}
+
+/// Operators, which ask brokers as clients do. No other pod of their namespace: with the chart's
+/// defaults it is that of the applications as well.
+fn operators(rendering: &Rendering<'_>) -> Value {
+    json!({
+        "from": [{
+            "namespaceSelector": {
+                "matchLabels": {
+                    "kubernetes.io/metadata.name": rendering.facts.operator_namespace,
                 },
             },
-            {
-                "namespaceSelector": {
-                    "matchLabels": {
-                        "kubernetes.io/metadata.name": rendering.facts.operator_namespace,
-                    },
-                },
-            },
-        ],
+            "podSelector": { "matchLabels": { labels::NAME: labels::OPERATOR } },
+        }],
+        "ports": ports(&[REMOTING]),
     })
 }
 

@@ -1,13 +1,16 @@
 //! Golden tests: `testdata/CASE/input.yaml` has a `BrokerSet` and facts, `output.yaml` what is made of
 //! them. With `UPDATE_GOLDEN=1` the outputs are written instead of compared.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyIngressRule};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -157,4 +160,60 @@ fn only_what_has_to_restarts_pods() {
     for change in other {
         assert_ne!(roll(change), before);
     }
+}
+
+/// The policy of that name, and whom it lets in at which ports: none means all.
+fn ingress(children: &[Child], name: &str) -> Vec<NetworkPolicyIngressRule> {
+    let is = |child: &&Child| child.id.kind == Kind::NetworkPolicy && child.id.name == name;
+    let policy = children.iter().find(is).unwrap().object.clone();
+    let policy: NetworkPolicy = serde_json::from_value(policy).unwrap();
+    policy.spec.unwrap().ingress.unwrap()
+}
+
+fn open_ports(rule: &NetworkPolicyIngressRule) -> Vec<i32> {
+    let ports = rule.ports.iter().flatten().map(|port| match &port.port {
+        Some(IntOrString::Int(port)) => *port,
+        other => panic!("{other:?} is no number"),
+    });
+    ports.collect()
+}
+
+/// Pods by the labels that the peer asks for, if it asks for these and no more.
+fn chosen(selector: Option<&LabelSelector>) -> BTreeMap<String, String> {
+    let selector = selector.cloned().unwrap_or_default();
+    assert_eq!(selector.match_expressions, None);
+    selector.match_labels.unwrap_or_default()
+}
+
+#[test]
+fn other_pods_beside_the_operator_come_in_as_clients_only() {
+    let children = rendered("typical").objects;
+    let [pods, operators] = ingress(&children, "orders-internal").try_into().unwrap();
+    // Those that share name servers are in the same namespace, and may be there for that.
+    let [peer] = pods.from.unwrap().try_into().unwrap();
+    assert_eq!((peer.namespace_selector, peer.ip_block), (None, None));
+    let [by] = peer.pod_selector.unwrap().match_expressions.unwrap().try_into().unwrap();
+    assert_eq!((by.key.as_str(), by.operator.as_str()), (labels::BROKER_SET, "Exists"));
+    assert_eq!(open_ports(&operators), [10_911]);
+    let [peer] = operators.from.unwrap().try_into().unwrap();
+    let namespace = chosen(peer.namespace_selector.as_ref());
+    assert_eq!(namespace["kubernetes.io/metadata.name"], "rocketkube");
+    // As the chart labels the pods of operators.
+    let chart = include_str!("../../../../charts/testdata/default.yaml");
+    let deployment = "kind: Deployment\n";
+    let document = chart.split("---\n").find(|document| document.contains(deployment)).unwrap();
+    let deployment: Deployment = serde_saphyr::from_str(document).unwrap();
+    let has = deployment.spec.unwrap().template.metadata.unwrap().labels.unwrap();
+    let asked = chosen(peer.pod_selector.as_ref());
+    assert!(!asked.is_empty());
+    assert!(asked.iter().all(|(name, value)| has.get(name) == Some(value)), "{asked:?} {has:?}");
+}
+
+#[test]
+fn without_the_peers_of_clients_only_health_and_metrics_are_open() {
+    let children = rendered("typical").objects;
+    let rules = ingress(&children, "orders-clients");
+    let (named, everybody): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule.from.is_some());
+    assert_eq!(everybody.into_iter().map(open_ports).collect::<Vec<_>>(), [[8_080]]);
+    assert_eq!(named.into_iter().map(open_ports).collect::<Vec<_>>(), [[10_911, 10_909, 9_876]]);
 }
