@@ -10,8 +10,6 @@ pub(crate) enum Kind {
     Role,
     RoleBinding,
     Service,
-    /// No longer made; only deleted.
-    EndpointSlice,
     NetworkPolicy,
     PodDisruptionBudget,
     Deployment,
@@ -23,13 +21,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::ConfigMap,
         Self::ServiceAccount,
         Self::Role,
         Self::RoleBinding,
         Self::Service,
-        Self::EndpointSlice,
         Self::NetworkPolicy,
         Self::PodDisruptionBudget,
         Self::Deployment,
@@ -50,7 +47,6 @@ impl Kind {
             Self::Role => ("rbac.authorization.k8s.io", "roles"),
             Self::RoleBinding => ("rbac.authorization.k8s.io", "rolebindings"),
             Self::Service => ("", "services"),
-            Self::EndpointSlice => ("discovery.k8s.io", "endpointslices"),
             Self::NetworkPolicy => ("networking.k8s.io", "networkpolicies"),
             Self::PodDisruptionBudget => ("policy", "poddisruptionbudgets"),
             Self::Deployment => ("apps", "deployments"),

@@ -101,39 +101,6 @@ async fn the_address_of_a_group_selects_its_pod_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_an_earlier_operator_had_an_address_lead_is_forgotten() {
-    let cluster = Cluster::new();
-    let _operator = Operator::start(&cluster.server);
-    cluster.apply("orders", &json!({}));
-    cluster.quiet().await;
-    let service = cluster.get("", "services", "orders-b0-master").unwrap();
-    let slice = |owner: &Value| {
-        json!({
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": { "labels": service["metadata"]["labels"], "ownerReferences": [owner] },
-            "endpoints": [{ "addresses": ["10.244.0.1"] }],
-        })
-    };
-    let of_service = json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "name": "orders-b0-master",
-        "uid": service["metadata"]["uid"],
-        "controller": true,
-    });
-    let ours = slice(&service["metadata"]["ownerReferences"][0]);
-    let of_kubernetes = slice(&of_service);
-    let id = |name| Id::new("discovery.k8s.io", "endpointslices", NAMESPACE, name);
-    cluster.server.objects(|objects| {
-        objects.put(&id("orders-b0-master"), ours);
-        objects.put(&id("orders-b0-master-x7k2p"), of_kubernetes);
-    });
-    let calls = cluster.quiet().await;
-    assert_eq!(changes(&calls), ["delete endpointslices orders-b0-master "]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn nothing_is_written_when_nothing_changed() {
     let cluster = Cluster::new();
     let operator = Operator::start(&cluster.server);

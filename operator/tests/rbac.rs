@@ -69,8 +69,8 @@ fn file() -> Rights {
     serde_saphyr::from_str(include_str!("../rbac.yaml")).unwrap()
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_is_asked_for_that_is_not_on_file() {
+/// What is asked for while `BrokerSets` come, change and rest.
+async fn reconciling() -> Vec<Call> {
     let cluster = Cluster::new();
     let operator = Operator::start(&cluster.server);
     let mut calls = Vec::new();
@@ -89,15 +89,20 @@ async fn nothing_is_asked_for_that_is_not_on_file() {
         calls.extend(cluster.quiet().await);
     }
     operator.kill().await;
-    let used: BTreeSet<Right> = calls.iter().flat_map(needed).collect();
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_for_that_is_not_on_file() {
+    let used: BTreeSet<Right> = reconciling().await.iter().flat_map(needed).collect();
     assert!(used.len() > 40, "{used:?}");
     let allowed = rights(&file().watched);
     let missing: Vec<_> = used.difference(&allowed).collect();
     assert_eq!(missing, Vec::<&Right>::new());
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_leaves_a_namespace_needs_rights_in_it_alone() {
+/// What is asked for when the operator goes with its namespace.
+async fn leaving() -> Vec<Call> {
     let server = ApiServer::new();
     let now = json!("2030-01-01T00:00:00Z");
     let kinds = [
@@ -115,7 +120,12 @@ async fn who_leaves_a_namespace_needs_rights_in_it_alone() {
     let stopped = CancellationToken::new();
     stopped.cancel();
     run(context, &Health::default(), stopped).await.unwrap();
-    let calls = server.take_calls();
+    server.take_calls()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_a_namespace_needs_rights_in_it_alone() {
+    let calls = leaving().await;
     let elsewhere = |call: &&Call| call.verb.is_write() && call.id().namespace != "operator";
     assert_eq!(calls.iter().find(elsewhere), None);
     let used: BTreeSet<Right> = calls.iter().flat_map(needed).collect();
@@ -128,9 +138,8 @@ async fn who_leaves_a_namespace_needs_rights_in_it_alone() {
     assert_eq!(missing, Vec::<&Right>::new());
 }
 
-/// The whole process, with leader election and with what keeps topics and groups.
-#[tokio::test(start_paused = true)]
-async fn nothing_is_asked_for_that_is_not_on_file_by_the_process_either() {
+/// What the whole process asks for, with leader election and with what keeps topics and groups.
+async fn whole() -> Vec<Call> {
     let cluster = Cluster::new();
     let config = Config {
         broker_image: "rocketkube:1".to_owned(),
@@ -161,6 +170,12 @@ async fn nothing_is_asked_for_that_is_not_on_file_by_the_process_either() {
     let calls = cluster.server.take_calls();
     shutdown.cancel();
     process.await.unwrap().unwrap();
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_for_that_is_not_on_file_by_the_process_either() {
+    let calls = whole().await;
     let (leases, others): (Vec<_>, Vec<_>) =
         calls.iter().partition(|call| call.resource == "leases");
     let Rights { watched, own, cluster: of_cluster } = file();
@@ -173,6 +188,44 @@ async fn nothing_is_asked_for_that_is_not_on_file_by_the_process_either() {
     let used: BTreeSet<Right> = leases.into_iter().flat_map(needed).collect();
     assert!(!used.is_empty());
     assert_eq!(used.difference(&rights(&own)).collect::<Vec<_>>(), Vec::<&Right>::new());
+}
+
+/// Rights that none of the requests here need.
+fn without_requests() -> BTreeSet<Right> {
+    let right = |group: &str, resource: &str, verb: &str| {
+        (group.to_owned(), resource.to_owned(), verb.to_owned())
+    };
+    // Asked for where the API server checks owner references, which the one of the tests does not.
+    let mut rights =
+        BTreeSet::from([right("mq.rocketkube.dev", "brokersets/finalizers", "update")]);
+    // Asked for when a BrokerSet seems to be gone, and when an event is told again.
+    rights.insert(right("mq.rocketkube.dev", "brokersets", "get"));
+    rights.insert(right("events.k8s.io", "events", "patch"));
+    // Handed on to the role of each group.
+    for verb in ["get", "watch", "update"] {
+        rights.insert(right("coordination.k8s.io", "leases", verb));
+        rights.insert(right("discovery.k8s.io", "endpointslices", verb));
+    }
+    rights
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_on_file_that_is_not_asked_for() {
+    let calls = [reconciling().await, leaving().await, whole().await].concat();
+    let is_own = |call: &&Call| {
+        call.resource == "leases"
+            || (call.resource == "namespaces" && call.name.as_deref() == Some("operator"))
+    };
+    let (own, others): (Vec<_>, Vec<_>) = calls.iter().partition(is_own);
+    let own: BTreeSet<Right> = own.into_iter().flat_map(needed).collect();
+    let others: BTreeSet<Right> = others.into_iter().flat_map(needed).collect();
+    let on_file = file();
+    let unused = |rights: &BTreeSet<Right>, used: &BTreeSet<Right>| -> BTreeSet<Right> {
+        rights.difference(used).cloned().collect()
+    };
+    assert_eq!(unused(&rights(&on_file.watched), &others), without_requests());
+    assert_eq!(unused(&rights(&on_file.own), &own), BTreeSet::new());
+    assert_eq!(unused(&rights(&on_file.cluster), &others), BTreeSet::new());
 }
 
 #[test]

@@ -117,8 +117,7 @@ fn forbidden(status: &Status, what: &impl Display) -> Problem {
 }
 
 /// Deletes what this `BrokerSet` owns and no longer wants. Never claims, and nothing of a group: a group
-/// has messages, and taking one away is more than deleting objects. But where its address leads is no
-/// longer ours to say: a slice that an earlier operator wrote would go on leading to a pod of then.
+/// has messages, and taking one away is more than deleting objects.
 async fn sweep(
     children: &Children,
     observed: &mut Observed,
@@ -134,7 +133,7 @@ async fn sweep(
         .filter(|(id, object)| {
             id.kind.is_child()
                 && !wanted(id)
-                && (id.kind == Kind::EndpointSlice || !object.labels().contains_key(labels::GROUP))
+                && !object.labels().contains_key(labels::GROUP)
                 && object.metadata.deletion_timestamp.is_none()
         })
         .map(|(id, object)| (id.clone(), object.uid()))

@@ -72,7 +72,7 @@ fn every_field_is_one_that_kubernetes_has() {
                 Kind::PodDisruptionBudget => through::<PodDisruptionBudget>(object),
                 Kind::Deployment => through::<Deployment>(object),
                 Kind::StatefulSet => through::<StatefulSet>(object),
-                Kind::EndpointSlice | Kind::Pod | Kind::PersistentVolumeClaim => {
+                Kind::Pod | Kind::PersistentVolumeClaim => {
                     panic!("{:?} is no child", child.id)
                 }
             };
