@@ -122,8 +122,8 @@ pub struct BrokerSetSpec {
     pub cluster_name: Option<String>,
 
     /// Image of brokers and name servers, with a tag or a digest. A change restarts the brokers.
-    /// Default: the image of the release of the operator that first saw this `BrokerSet`; a newer
-    /// operator does not change it.
+    /// Default: the one that brokers have served with before; before any has, that of the release of
+    /// the operator. So a newer operator does not change it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,

@@ -267,7 +267,8 @@ fn image(observed: &Observed, context: &Context) -> String {
     let served = || observed.set.status.as_ref().and_then(|status| status.image.clone());
     let template = || {
         let template = observed.stateful_set(0)?.spec?.template;
-        template.spec?.containers.into_iter().next()?.image
+        let mut containers = template.spec?.containers.into_iter();
+        containers.find(|container| container.name == "broker")?.image
     };
     let can_be_had = |image: &String| !trouble::cannot_get(observed, image);
     spec.or_else(served)
