@@ -196,6 +196,8 @@ fn conditions(store: &BrokerSets) -> Vec<Sample> {
                 ("name", key.name.clone()),
                 ("type", condition.type_.clone()),
                 ("status", condition.status.clone()),
+                // One of few words, and one at a time: there are no more series for it.
+                ("reason", condition.reason.clone()),
             ];
             samples.push(Sample::new(1.0, labels));
         }

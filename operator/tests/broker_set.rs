@@ -71,8 +71,14 @@ async fn what_people_watch_an_operator_by_is_told_in_numbers() {
     assert!(of("mq_reconcile_total{kind=\"BrokerSet\",result=\"ok\"}") > 0.0);
     assert!(of("mq_reconcile_duration_seconds_count{kind=\"BrokerSet\"}") > 0.0);
     assert!(of("mq_reconcile_last_success_timestamp{kind=\"BrokerSet\"}") > 0.0);
-    let ready = "name=\"orders\",type=\"Ready\",status=\"True\"} 1";
+    let ready = "name=\"orders\",type=\"Ready\",status=\"True\",reason=\"AsSpecified\"} 1";
     assert!(text.contains(ready), "{text}");
+
+    let id = Id::new("mq.rocketkube.dev", "brokersets", NAMESPACE, "orders");
+    cluster.server.objects(|objects| objects.remove(&id));
+    cluster.quiet().await;
+    let text = operator.metrics.render();
+    assert!(!text.contains("name=\"orders\""), "of one that is gone: {text}");
 }
 
 /// So that Kubernetes keeps the address leading to the pod, whatever becomes of the spec and of the
@@ -445,6 +451,8 @@ async fn hibernation_stops_brokers_first_and_keeps_claims_and_addresses() {
     cluster.apply("orders", &json!({ "hibernate": true }));
     let calls = cluster.quiet().await;
     assert_eq!(cluster.phase("orders"), "Hibernated");
+    let available = cluster.condition("orders", "Available").unwrap();
+    assert_eq!((&*available.0, &*available.1), ("False", "Hibernated"));
     assert_eq!(cluster.names("", "pods"), Vec::<String>::new());
     let stops: Vec<_> = calls
         .iter()

@@ -152,6 +152,10 @@ fn unregistered(groups: &str) -> String {
 
 fn available(view: &View<'_>) -> Verdict {
     let writable = view.writable();
+    if writable == 0 && view.observed.set.spec.hibernate {
+        // Not the reason of an outage: nobody is to be woken up for what somebody asked for.
+        return Verdict::no(kinds::AVAILABLE, "Hibernated", "spec.hibernate stops all groups");
+    }
     if writable == 0 {
         return Verdict::no(kinds::AVAILABLE, "NoWritableGroup", "no group takes messages");
     }
