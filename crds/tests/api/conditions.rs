@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Words in the operator's sources that stand in no condition and no event.
-const OTHER_WORDS: [&str; 29] = [
+const OTHER_WORDS: [&str; 31] = [
     // Kinds of objects, and of messages in brokers.
     "BrokerSet",
     "ConsumerGroup",
@@ -15,7 +15,10 @@ const OTHER_WORDS: [&str; 29] = [
     "Topic",
     "FIFO",
     "NORMAL",
-    // What Kubernetes says of pods and claims.
+    // A type, as its Debug output names it.
+    "Term",
+    // What Kubernetes says of namespaces, pods and claims.
+    "NamespaceTerminating",
     "CrashLoopBackOff",
     "CreateContainerConfigError",
     "CreateContainerError",
