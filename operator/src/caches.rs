@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::ResourceExt as _;
@@ -13,11 +14,15 @@ use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, Key, Mark, Scope};
 use crate::kind::Kind;
 use crate::{FIELD_MANAGER, labels};
+
+/// How long until who waits for a cache looks again by itself.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// All objects of ours in a scope.
 pub(crate) struct Caches {
@@ -70,7 +75,13 @@ impl Caches {
     /// Waits until every cache has been filled once; false if it never will be.
     pub(crate) async fn filled(&self) -> bool {
         for store in self.stores.values() {
-            if store.wait_until_ready().await.is_err() {
+            // A store wakes only the last of those that wait for it: the others look again.
+            let filled = loop {
+                if let Ok(filled) = timeout(AGAIN, store.wait_until_ready()).await {
+                    break filled;
+                }
+            };
+            if filled.is_err() {
                 return false;
             }
         }

@@ -17,6 +17,7 @@ use kube::{Resource, ResourceExt};
 use parking_lot::RwLock;
 use rocketkube_crds::{BrokerSet, ConsumerGroup, Topic};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,9 @@ pub(crate) type Guard<K> = DeserializeGuard<K>;
 struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
     store: Store<Guard<K>>,
     index: Arc<RwLock<Index>>,
+    /// Whether the store has been filled. It could be asked itself, but wakes only one of those that
+    /// wait for it, and the controller of `BrokerSets` does.
+    filled: watch::Receiver<bool>,
 }
 
 /// Objects by the `BrokerSet` that they belong to: a worker does not look through those of all others.
@@ -92,9 +96,10 @@ where
         owner: fn(&K) -> Key,
         changed: impl Fn(Mark) + Clone + Send + Sync + 'static,
     ) -> Self {
-        let watch = |scope: &Arc<Scope>| {
+        let start = |scope: &Arc<Scope>| {
             let writer = Writer::<Guard<K>>::default();
-            let shelf = Shelf { store: writer.as_reader(), index: Arc::default() };
+            let (filling, filled) = watch::channel(false);
+            let shelf = Shelf { store: writer.as_reader(), index: Arc::default(), filled };
             let (api, of) = (context.api_in::<Guard<K>>(scope), scope.namespace.as_deref());
             let followed = context.watches.follow(&K::kind(&()), of, api.resource_url());
             let events = watcher(api, watcher::Config::default())
@@ -104,11 +109,12 @@ where
                 .take_until(shutdown.clone().cancelled_owned());
             let (context, changed) = (Arc::clone(context), changed.clone());
             let index = Arc::clone(&shelf.index);
-            let keeper = Keeper { context, index, listed: Index::default(), owner, changed };
+            let listed = Index::default();
+            let keeper = Keeper { context, index, filling, listed, owner, changed };
             tasks.spawn(keeper.keep(events, followed));
             shelf
         };
-        let shelves: Vec<_> = context.scopes.iter().map(watch).collect();
+        let shelves: Vec<_> = context.scopes.iter().map(start).collect();
         let cache = Self { shelves, owner };
         let counted = cache.clone();
         context.metrics.count_undecodable(K::kind(&()), move || counted.unreadable().len());
@@ -148,12 +154,12 @@ where
     /// Waits until they are filled. Once some are, others are waited for a while only: a namespace that
     /// is gone keeps nobody from the others.
     async fn filled(&self) -> bool {
-        let all = self.shelves.iter().map(|shelf| shelf.store.wait_until_ready());
+        let all = self.shelves.iter().map(Shelf::filled);
         let mut filling: FuturesUnordered<_> = all.collect();
-        if filling.next().await.is_some_and(|filled| filled.is_err()) {
+        if filling.next().await == Some(false) {
             return false;
         }
-        let rest = filling.all(|filled| async move { filled.is_ok() });
+        let rest = filling.all(|filled| async move { filled });
         timeout(FILLING, rest).await.unwrap_or(true)
     }
 
@@ -165,6 +171,11 @@ where
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Shelf<K> {
+    /// Waits until it is filled; false if it never will be.
+    async fn filled(&self) -> bool {
+        self.filled.clone().wait_for(|filled| *filled).await.is_ok()
+    }
+
     fn get(&self, key: &Key) -> Option<Arc<Guard<K>>> {
         self.store.get(&ObjectRef::new(&key.name).within(&key.namespace))
     }
@@ -174,6 +185,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Shelf<K> {
 struct Keeper<K, F> {
     context: Arc<Context>,
     index: Arc<RwLock<Index>>,
+    filling: watch::Sender<bool>,
     /// Of the list that is being read.
     listed: Index,
     owner: fn(&K) -> Key,
@@ -224,6 +236,7 @@ impl<K: Resource<DynamicType = ()>, F: Fn(Mark)> Keeper<K, F> {
             // Only now the store has them; and what is no longer there was not told.
             Event::InitDone => {
                 *self.index.write() = std::mem::take(&mut self.listed);
+                self.filling.send_replace(true);
                 (self.changed)(Mark::All);
             }
         }
