@@ -20,6 +20,8 @@ const (
 	// Longer than the client's own 20 s rebalance: a missed notice delays a case but does not fail it.
 	deadline = 45 * time.Second
 	poll     = 20 * time.Millisecond
+	// So many that each of two name servers is met by one of them.
+	connections = 8
 )
 
 // A server is what all cases share: addresses, and clients that keep no state between calls.
@@ -64,7 +66,7 @@ func fresh(stem string) string {
 	return fmt.Sprintf("%s-%x", stem, rand.Uint64())
 }
 
-// topic makes a new topic and waits until the name server knows it.
+// topic makes a new topic and waits until every name server knows it.
 func (s *server) topic(queues int) (string, error) {
 	topic := fresh("interop-go")
 	err := s.admin.CreateTopic(context.Background(), admin.WithTopicCreate(topic),
@@ -76,6 +78,11 @@ func (s *server) topic(queues int) (string, error) {
 		found, err := s.admin.FetchPublishMessageQueues(context.Background(), topic)
 		if err == nil && len(found) != queues {
 			err = fmt.Errorf("%d queues", len(found))
+		}
+		// Several name servers may be behind one address, each connection leads to one, and each hears of the
+		// topic by itself.
+		for attempt := 0; err == nil && attempt < connections; attempt++ {
+			_, err = ask(s.namesrv[0], getRouteInfo, map[string]string{"topic": topic})
 		}
 		return err
 	})

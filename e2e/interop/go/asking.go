@@ -27,29 +27,44 @@ func (s *server) untilCommitted(group, topic string, queues, total int) error {
 	})
 }
 
-// committed asks for one offset: QUERY_CONSUMER_OFFSET (14).
+// committed asks for one offset.
 func (s *server) committed(group, topic string, queue int) (int, error) {
-	connection, err := net.DialTimeout("tcp", s.broker, time.Second)
+	fields := map[string]string{"consumerGroup": group, "topic": topic, "queueId": strconv.Itoa(queue)}
+	answer, err := ask(s.broker, queryConsumerOffset, fields)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("queue %d: %w", queue, err)
+	}
+	return strconv.Atoi(answer["offset"])
+}
+
+// Codes of requests.
+const (
+	queryConsumerOffset = 14
+	getRouteInfo        = 105
+)
+
+// ask sends one request without a body over a connection of its own, and returns the fields of its answer.
+func ask(address string, code int, fields map[string]string) (map[string]string, error) {
+	connection, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = connection.Close() }()
 	_ = connection.SetDeadline(time.Now().Add(5 * time.Second))
 	header, err := json.Marshal(map[string]any{
-		"code": 14, "language": "OTHER", "version": 0, "opaque": 1, "flag": 0,
-		"extFields": map[string]string{"consumerGroup": group, "topic": topic, "queueId": strconv.Itoa(queue)},
+		"code": code, "language": "OTHER", "version": 0, "opaque": 1, "flag": 0, "extFields": fields,
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	frame := binary.BigEndian.AppendUint32(nil, uint32(len(header)+4))
 	frame = binary.BigEndian.AppendUint32(frame, uint32(len(header))) // high byte 0: JSON
 	if _, err := connection.Write(append(frame, header...)); err != nil {
-		return 0, err
+		return nil, err
 	}
 	var lengths [2]uint32
 	if err := binary.Read(connection, binary.BigEndian, &lengths); err != nil {
-		return 0, err
+		return nil, err
 	}
 	answer := struct {
 		Code      int
@@ -57,10 +72,10 @@ func (s *server) committed(group, topic string, queue int) (int, error) {
 		ExtFields map[string]string
 	}{}
 	if err := json.NewDecoder(io.LimitReader(connection, int64(lengths[1]&0xffffff))).Decode(&answer); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if answer.Code != 0 {
-		return 0, fmt.Errorf("queue %d: CODE: %d, %s", queue, answer.Code, answer.Remark)
+		return nil, fmt.Errorf("CODE: %d, %s", answer.Code, answer.Remark)
 	}
-	return strconv.Atoi(answer.ExtFields["offset"])
+	return answer.ExtFields, nil
 }
